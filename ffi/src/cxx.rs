@@ -1,0 +1,143 @@
+//! The C++ operators new and delete, plain, array, nothrow, sized, aligned,
+//! and their combinations, by their mangled names.
+//!
+//! They are bifold's own and not libstdc++'s through `malloc`: one call less
+//! each. What happens without memory is in `operators.cpp`, reached by a jump,
+//! so that no frame of ours is on the stack when an exception is thrown.
+
+use core::ffi::{c_char, c_void};
+
+use crate::inner;
+
+unsafe extern "C" {
+    fn bifold_new_failed(size: usize, alignment: usize) -> *mut c_void;
+    fn bifold_new_nothrow_failed(size: usize, alignment: usize) -> *mut c_void;
+}
+
+/// Allocates without a handler, for `operators.cpp`.
+#[unsafe(no_mangle)]
+extern "C" fn bifold_try_new(size: usize, alignment: usize) -> *mut c_void {
+    inner::allocate_aligned::<inner::Null>(size, alignment).cast()
+}
+
+/// Ends the process, for `operators.cpp`.
+///
+/// # Safety
+///
+/// `what` is a C string.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bifold_die(what: *const c_char, value: usize) {
+    // SAFETY: as the caller promises.
+    let what = unsafe { core::ffi::CStr::from_ptr(what) };
+    inner::die(what.to_str().unwrap_or("operator new failed"), value)
+}
+
+/// Handlers, then an exception.
+struct Throw;
+
+impl inner::OnFailure for Throw {
+    #[inline(always)]
+    fn failed(size: usize, alignment: usize) -> *mut u8 {
+        // SAFETY: the function has no preconditions.
+        unsafe { bifold_new_failed(size, alignment) }.cast()
+    }
+}
+
+/// Handlers, then null.
+struct Nothing;
+
+impl inner::OnFailure for Nothing {
+    #[inline(always)]
+    fn failed(size: usize, alignment: usize) -> *mut u8 {
+        // SAFETY: the function has no preconditions.
+        unsafe { bifold_new_nothrow_failed(size, alignment) }.cast()
+    }
+}
+
+macro_rules! operators_new {
+    ($($name:ident ($($more:ident: $type:ty),*) => $failed:ident;)*) => {
+        $(
+            /// A C++ `operator new`.
+            #[unsafe(no_mangle)]
+            pub extern "C" fn $name(size: usize $(, $more: $type)*) -> *mut c_void {
+                let alignment = Alignment(1)$(.or($more))*.0;
+                inner::allocate_aligned::<$failed>(size, alignment).cast()
+            }
+        )*
+    };
+}
+
+/// Which of an operator's further arguments is its alignment.
+struct Alignment(usize);
+
+trait Or<T> {
+    fn or(self, argument: T) -> Self;
+}
+
+impl Or<usize> for Alignment {
+    #[inline(always)]
+    fn or(self, alignment: usize) -> Self {
+        Self(alignment)
+    }
+}
+
+impl Or<Nothrow> for Alignment {
+    #[inline(always)]
+    fn or(self, _: Nothrow) -> Self {
+        self
+    }
+}
+
+/// A reference to `std::nothrow`.
+type Nothrow = *const c_void;
+
+macro_rules! operators_delete {
+    ($($name:ident ($($ignored:ident: $type:ty),*) => $free:ident;)*) => {
+        $(
+            /// A C++ `operator delete`.
+            ///
+            /// # Safety
+            ///
+            /// The block is null or came from the matching `operator new`.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name(block: *mut c_void $(, $ignored: $type)*) {
+                $(let _ = $ignored;)*
+                // SAFETY: as the caller promises.
+                unsafe { inner::$free(block.cast()) }
+            }
+        )*
+    };
+}
+
+#[allow(non_snake_case)]
+mod exported {
+    use super::*;
+
+    operators_new! {
+        _Znwm() => Throw;
+        _Znam() => Throw;
+        _ZnwmRKSt9nothrow_t(nothrow: Nothrow) => Nothing;
+        _ZnamRKSt9nothrow_t(nothrow: Nothrow) => Nothing;
+        _ZnwmSt11align_val_t(alignment: usize) => Throw;
+        _ZnamSt11align_val_t(alignment: usize) => Throw;
+        _ZnwmSt11align_val_tRKSt9nothrow_t(alignment: usize, nothrow: Nothrow)
+            => Nothing;
+        _ZnamSt11align_val_tRKSt9nothrow_t(alignment: usize, nothrow: Nothrow)
+            => Nothing;
+    }
+
+    operators_delete! {
+        _ZdlPv() => free;
+        _ZdaPv() => free;
+        _ZdlPvRKSt9nothrow_t(nothrow: Nothrow) => free;
+        _ZdaPvRKSt9nothrow_t(nothrow: Nothrow) => free;
+        _ZdlPvm(size: usize) => free_sized;
+        _ZdaPvm(size: usize) => free_sized;
+        _ZdlPvSt11align_val_t(alignment: usize) => free;
+        _ZdaPvSt11align_val_t(alignment: usize) => free;
+        _ZdlPvSt11align_val_tRKSt9nothrow_t(alignment: usize, nothrow: Nothrow) => free;
+        _ZdaPvSt11align_val_tRKSt9nothrow_t(alignment: usize, nothrow: Nothrow) => free;
+        _ZdlPvmSt11align_val_t(size: usize, alignment: usize) => free_sized;
+        _ZdaPvmSt11align_val_t(size: usize, alignment: usize) => free_sized;
+    }
+}

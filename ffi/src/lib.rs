@@ -1,0 +1,51 @@
+//! `libbifold.so` and `libbifold.a`: malloc and its relatives, the C++
+//! operators, and glibc's extensions, on bifold.
+//!
+//! The only exported symbols are here; a test compares them with a list.
+//! Exported functions never call exported functions: a program may define
+//! some of them itself.
+
+#![no_std]
+
+mod c;
+mod cxx;
+mod extensions;
+mod report;
+
+use bifold::internals as inner;
+
+/// bifold does not panic; a panic is a defect, and ends the process.
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    let mut text = inner::Text::<160>::new();
+    text.text("internal error, please report, in line of ");
+    text.text(file);
+    inner::die(
+        core::str::from_utf8(text.bytes()).unwrap_or("internal error"),
+        line as usize,
+    )
+}
+
+/// The personality that debug builds refer to; `panic = "abort"` never calls
+/// it.
+#[cfg(debug_assertions)]
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+/// Runs when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = start;
+
+extern "C" fn start() {
+    if inner::variable(c"BIFOLD_VERBOSE").is_some_and(|value| value == c"1") {
+        inner::write_stderr(concat!("bifold ", env!("CARGO_PKG_VERSION"), ": in use\n").as_bytes());
+    }
+}
+
+/// The library's version, as a C string.
+#[unsafe(no_mangle)]
+pub extern "C" fn bifold_version() -> *const core::ffi::c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}

@@ -1,0 +1,186 @@
+//! The fast paths: malloc and free when there is nothing to decide.
+//!
+//! ```text
+//! allocate(size)                       free(p)
+//!   slab = my.step[(size + 15) / 16]     page = (p - base) / 4096
+//!   block = slab.free, or refill         page < pages, or outside
+//!   block's key is right, or die         slab = base + map[page]
+//!   slab.free = block.next               slab.owner is me, or elsewhere
+//!   clear the key                        p is a block of it, or die
+//!                                        p is not slab.free, or die
+//!                                        p.next = slab.free, p.key = slab
+//!                                        slab.free = p
+//!                                        slab.counter -= 1, at 0 settle
+//! ```
+//!
+//! The cold ends take the pointer alone and return nothing that the fast path
+//! must keep, so that no register is saved and no frame is made.
+
+use super::{Heap, lookup, mine, refill, remote, settle};
+use crate::fatal::end;
+use crate::os::slot;
+use crate::pages::window;
+use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
+use crate::slab::Slab;
+
+/// A block and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// Its address.
+    pub block: *mut u8,
+    /// Whether it reads as zero.
+    pub clean: bool,
+}
+
+/// What becomes of a request for which there is no memory. It is the last
+/// thing that the cold end of a fast path does, so that the fast path need
+/// not look at what it returns.
+pub trait OnFailure {
+    /// Returns what the caller gets, mostly null.
+    fn failed(size: usize, alignment: usize) -> *mut u8;
+}
+
+/// Null, and nothing else: the Rust way.
+pub struct Null;
+
+impl OnFailure for Null {
+    #[inline(always)]
+    fn failed(_: usize, _: usize) -> *mut u8 {
+        core::ptr::null_mut()
+    }
+}
+
+/// Allocates `size` bytes, aligned to 16. Out of memory: what `F` returns.
+#[inline(always)]
+pub fn allocate<F: OnFailure>(size: usize) -> *mut u8 {
+    if size > STEP_MAX {
+        return allocate_longer::<F>(size);
+    }
+    let slab = mine().at_step((size + GRAIN - 1) / GRAIN);
+    // SAFETY: the thread's own heap has only slabs that the thread owns.
+    match unsafe { slab.pop() } {
+        Ok(Some(block)) => block,
+        Ok(None) => refill::refill_small::<F>(size),
+        Err(block) => lost_mark(block),
+    }
+}
+
+/// [`allocate`] above the 16-byte steps.
+#[inline(never)]
+fn allocate_longer<F: OnFailure>(size: usize) -> *mut u8 {
+    if size > MEDIUM_MAX {
+        return super::request::allocate_run_or_large::<F>(size);
+    }
+    let class = SizeClass::for_medium(size);
+    // SAFETY: as in `allocate`.
+    match unsafe { mine().current(class).pop() } {
+        Ok(Some(block)) => block,
+        Ok(None) => refill::refill_small::<F>(size),
+        Err(block) => lost_mark(block),
+    }
+}
+
+/// Allocates a block of a class, with what is known of its contents.
+pub fn allocate_block(class: SizeClass) -> Option<Fresh> {
+    // SAFETY: as in `allocate`.
+    match unsafe { mine().current(class).pop() } {
+        Ok(Some(block)) => Some(Fresh {
+            block,
+            clean: false,
+        }),
+        Ok(None) => refill::refill(class),
+        Err(block) => {
+            lost_mark(block);
+            None
+        }
+    }
+}
+
+/// Frees a block; null is nothing to free.
+///
+/// # Safety
+///
+/// Nobody uses the block any more. What is not a block, or was freed before,
+/// ends the process with a message, in so far as it can be told.
+#[inline(always)]
+pub unsafe fn free(address: *mut u8) {
+    let base = window::base();
+    let Some(slab) = Slab::of(base, address as usize) else {
+        return lookup::free_outside(address);
+    };
+    if slab.is_not_of(slot::get()) {
+        return remote::free_elsewhere(address);
+    }
+    if cfg!(feature = "checks") && !slab.is_small_block(address as usize) {
+        return not_a_block(address);
+    }
+    // SAFETY: the thread owns the slab, and the address is a block of it.
+    match unsafe { slab.push(address) } {
+        Ok(false) => {}
+        Ok(true) => settle::settle_own(address),
+        Err(()) => freed_twice(address),
+    }
+}
+
+/// Frees a block whose requested size the caller knows, so that the test for
+/// interior pointers can be left out.
+///
+/// # Safety
+///
+/// As for [`free`], and the address is what an allocation returned.
+#[inline(always)]
+pub unsafe fn free_sized(address: *mut u8) {
+    let base = window::base();
+    let Some(slab) = Slab::of(base, address as usize) else {
+        return lookup::free_outside(address);
+    };
+    if slab.is_not_of(slot::get()) {
+        return remote::free_elsewhere(address);
+    }
+    debug_assert!(slab.is_small_block(address as usize));
+    // SAFETY: as in `free`.
+    match unsafe { slab.push(address) } {
+        Ok(false) => {}
+        Ok(true) => settle::settle_own(address),
+        Err(()) => freed_twice(address),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn not_a_block(address: *mut u8) {
+    end("free of an invalid pointer", address as usize);
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn freed_twice(address: *mut u8) {
+    end("double free", address as usize);
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn lost_mark(block: *mut u8) -> *mut u8 {
+    end("double free or write to a freed block", block as usize);
+    block
+}
+
+impl Heap {
+    /// Takes a block of a class from a heap that is used under its lock,
+    /// which the caller holds.
+    pub(super) fn allocate_under_lock(&'static self, class: SizeClass) -> Option<Fresh> {
+        debug_assert!(self.is_locked_kind());
+        // SAFETY: the caller holds the lock, and no thread owns such a heap.
+        match unsafe { self.current(class).pop() } {
+            Ok(Some(block)) => Some(Fresh {
+                block,
+                clean: false,
+            }),
+            Ok(None) => self.refill(class),
+            Err(block) => {
+                lost_mark(block);
+                None
+            }
+        }
+    }
+}

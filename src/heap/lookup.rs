@@ -1,0 +1,79 @@
+//! What an address is: which kind of block, or none.
+
+use super::remote::invalid;
+use crate::fatal::die;
+use crate::pages::{large, window};
+use crate::slab::{Kind, Slab};
+
+/// A block, by how it was allocated.
+#[derive(Clone, Copy)]
+pub(super) enum Found {
+    /// In a slab.
+    Slab(&'static Slab),
+    /// A run.
+    Run(&'static Slab),
+    /// A mapping of its own, with its length.
+    Large(usize),
+}
+
+impl Found {
+    /// The bytes that the program may use.
+    pub(super) fn usable(self) -> usize {
+        match self {
+            Self::Slab(slab) | Self::Run(slab) => slab.size(),
+            Self::Large(length) => length,
+        }
+    }
+}
+
+/// Finds the block that starts at an address.
+#[inline]
+pub(super) fn find(address: *mut u8) -> Option<Found> {
+    let Some(slab) = Slab::of(window::base(), address as usize) else {
+        return large::length_of(address as usize).map(Found::Large);
+    };
+    match slab.kind() {
+        Kind::Nothing => None,
+        _ if !slab.is_block(address as usize) => None,
+        Kind::Run => Some(Found::Run(slab)),
+        Kind::Small | Kind::Medium => Some(Found::Slab(slab)),
+    }
+}
+
+/// Finds a block, or ends the process with `what` or `twice`.
+pub(super) fn find_or_die(address: *mut u8, what: &str, twice: &str) -> Found {
+    match find(address) {
+        // SAFETY: the address is that of a block.
+        Some(Found::Slab(slab)) if unsafe { slab.is_marked(address) } => {
+            die(twice, address as usize)
+        }
+        Some(found) => found,
+        None => invalid(what, twice, address),
+    }
+}
+
+/// The bytes that the program may use of a block; 0 for null.
+///
+/// What is not a block ends the process with a message.
+pub fn usable_size(address: *mut u8) -> usize {
+    if address.is_null() {
+        return 0;
+    }
+    find_or_die(
+        address,
+        "malloc_usable_size of an invalid pointer",
+        "malloc_usable_size of a freed block",
+    )
+    .usable()
+}
+
+/// Frees an address that no slab or run has: null, a large block, or one that
+/// must not be freed.
+#[cold]
+#[inline(never)]
+pub(super) fn free_outside(address: *mut u8) {
+    if address.is_null() || large::free(address as usize) {
+        return;
+    }
+    invalid("free of an invalid pointer", "double free", address);
+}

@@ -1,0 +1,197 @@
+//! Heaps: the slabs that one thread, or one explicit heap, allocates from.
+//!
+//! May call: `slab`, `pages`, `os` and the leaf modules.
+//!
+//! ```text
+//!  fast     malloc and free on the hit path; called by ffi and global
+//!  lookup   what an address is: which kind of block, or none
+//!  refill   a class has no block at hand: remote frees, carving, adoption,
+//!           a new slab
+//!  settle   a slab's counter is zero: wake it up, count it, give it back
+//!  remote   free of a block that is not the thread's own
+//!  request  runs and large mappings, alignment, calloc
+//!  resize   realloc
+//!  registry thread birth and death, the shared heap, fork
+//!  report   figures over all threads; trim
+//! ```
+//!
+//! A heap's fast-path words are written by its thread alone. Everything else
+//! about it, including which slab is current, changes under its lock, so that
+//! another thread can trim, count, or give back a slab that it emptied. Locks
+//! are taken in one order: registry, a heap, the shared heap, zone or large.
+
+mod fast;
+mod fork;
+mod lists;
+mod lookup;
+mod refill;
+mod registry;
+mod remote;
+mod report;
+mod request;
+mod resize;
+mod settle;
+
+use core::cell::Cell;
+use core::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::os::slot;
+use crate::size_class::{CLASSES, STEPS, SizeClass};
+use crate::slab::{Inbox, Slab};
+use crate::sync::Lock;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+
+pub use fast::{Null, OnFailure, allocate, free, free_sized};
+pub use lookup::usable_size;
+pub use registry::{create, destroy};
+pub use report::{Figures, figures, trim};
+pub use request::{allocate_aligned, allocate_zeroed};
+pub use resize::{reallocate, relocate};
+
+/// What a heap serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// No thread at present.
+    Spare,
+    /// One thread, which frees and allocates without locks.
+    Thread,
+    /// Every thread, under its lock: the first few blocks of new threads, and
+    /// the slabs of dead ones.
+    Shared,
+    /// An explicit heap of the Rust or C API, under its lock.
+    Explicit,
+}
+
+/// A set of slabs with one holder. Type-stable: never unmapped.
+#[repr(C, align(64))]
+pub struct Heap {
+    // The fast paths' words: written by the heap's thread alone.
+    /// The current slab for every 16-byte step.
+    step: [AtomicPtr<Slab>; STEPS],
+    /// The current slab of every class.
+    current: [AtomicPtr<Slab>; CLASSES],
+
+    // Under the lock.
+    lock: Lock,
+    kind: Cell<Kind>,
+    /// Slabs with free blocks, for each class.
+    listed: [AtomicPtr<Slab>; CLASSES],
+    /// All slabs, and the runs of an explicit heap.
+    all: AtomicPtr<Slab>,
+    /// How many blocks the thread got from the shared heap, for each class.
+    started: [Cell<u8>; CLASSES],
+    /// Whether this is the first thread's heap, which has slabs of its own
+    /// from the start.
+    first: Cell<bool>,
+
+    /// The next heap in the registry.
+    next: AtomicPtr<Heap>,
+    inbox: CachePadded<Inbox<Slab>>,
+}
+
+// SAFETY: the cells are reached only under the lock; the rest is atomic.
+unsafe impl Sync for Heap {}
+
+/// What every class's current slab is where a heap has none.
+static NOBODY: Slab = Slab::NOBODY;
+
+/// The heap of a thread that has not allocated yet. It has no blocks, so the
+/// fast path needs no test for it.
+static EMPTY: Heap = Heap::new(Kind::Spare);
+
+/// The heap of a thread whose exit hook has run: it has no blocks either, and
+/// what the thread still wants comes from the shared heap.
+static GONE: Heap = Heap::new(Kind::Spare);
+
+/// The heap that belongs to no thread.
+static SHARED: Heap = Heap::new(Kind::Shared);
+
+slot::define!(EMPTY);
+
+/// The calling thread's heap: its own, or [`EMPTY`] or [`GONE`].
+#[inline(always)]
+fn mine() -> &'static Heap {
+    // SAFETY: the slot holds the address of a heap, and heaps are never
+    // unmapped.
+    unsafe { &*slot::get().cast::<Heap>() }
+}
+
+impl core::fmt::Debug for Heap {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Heap({:p})", ptr::from_ref(self))
+    }
+}
+
+impl Heap {
+    const fn new(kind: Kind) -> Self {
+        Self {
+            step: [const { AtomicPtr::new((&raw const NOBODY).cast_mut()) }; STEPS],
+            current: [const { AtomicPtr::new((&raw const NOBODY).cast_mut()) }; CLASSES],
+            lock: Lock::new(),
+            kind: Cell::new(kind),
+            listed: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
+            all: AtomicPtr::new(ptr::null_mut()),
+            started: [const { Cell::new(0) }; CLASSES],
+            first: Cell::new(false),
+            next: AtomicPtr::new(ptr::null_mut()),
+            inbox: CachePadded::new(Inbox::new(!matches!(kind, Kind::Shared))),
+        }
+    }
+
+    /// The heap as the holder of slabs.
+    #[inline(always)]
+    fn id(&self) -> *mut () {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The heap that a slab's holder names.
+    fn from_id(id: *mut ()) -> Option<&'static Self> {
+        // SAFETY: holders are heaps, or null, and heaps are never unmapped.
+        unsafe { id.cast::<Self>().as_ref() }
+    }
+
+    /// Whether this is the calling thread's own heap.
+    fn is_mine(&self) -> bool {
+        ptr::eq(self, mine())
+    }
+
+    /// Whether blocks are taken under the lock, by any thread.
+    fn is_locked_kind(&self) -> bool {
+        matches!(self.kind.get(), Kind::Shared | Kind::Explicit)
+    }
+
+    #[inline(always)]
+    fn current(&self, class: SizeClass) -> &'static Slab {
+        // SAFETY: a slab's descriptor or NOBODY; neither is ever unmapped.
+        unsafe { &*self.current[class.index()].load(Ordering::Relaxed) }
+    }
+
+    #[inline(always)]
+    fn at_step(&self, step: usize) -> &'static Slab {
+        debug_assert!(step < STEPS);
+        // SAFETY: as in `current`; the caller has compared the size.
+        unsafe { &*self.step.get_unchecked(step).load(Ordering::Relaxed) }
+    }
+
+    /// Makes a slab the class's current one.
+    fn set_current(&self, class: SizeClass, slab: &'static Slab) {
+        let slab = ptr::from_ref(slab).cast_mut();
+        self.current[class.index()].store(slab, Ordering::Relaxed);
+        for step in class.steps() {
+            if let Some(place) = self.step.get(step) {
+                place.store(slab, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Leaves the class without a current slab.
+    fn unset_current(&self, class: SizeClass) {
+        self.set_current(class, &NOBODY);
+    }
+
+    fn has_current(&self, class: SizeClass) -> bool {
+        !ptr::eq(self.current(class), &NOBODY)
+    }
+}

@@ -1,0 +1,196 @@
+//! Refill: a class has no free block at hand.
+//!
+//! What costs least comes first: blocks that other threads have freed in the
+//! current slab, blocks not cut yet in it, slabs that have woken up, slabs
+//! of dead threads, and last a new slab.
+
+use super::fast::{Fresh, OnFailure};
+use super::{GONE, Heap, Kind, SHARED, registry};
+use crate::pages::{large, zone};
+use crate::size_class::{SizeClass, STEP_MAX};
+use crate::slab::{Slab, State, UNKNOWN};
+
+/// Bytes of a class that a thread gets from the shared heap before it has a
+/// slab of its own: a page for each class is dear for a thread that wants
+/// two blocks.
+const STARTER_BYTES: usize = 1024;
+
+/// A slab's first look at its free blocks comes after at least this many
+/// frees, so that looking stays cheap beside freeing.
+const LEAST_FREES: u32 = 16;
+
+/// Allocates a request that found no block in the current slab of its class.
+#[cold]
+#[inline(never)]
+pub(super) fn refill_small<F: OnFailure>(size: usize) -> *mut u8 {
+    match refill(SizeClass::for_medium(size.max(1))) {
+        Some(fresh) => fresh.block,
+        None => F::failed(size, 1),
+    }
+}
+
+/// Allocates a block of a class that has none at hand, for the calling
+/// thread.
+#[cold]
+#[inline(never)]
+pub(super) fn refill(class: SizeClass) -> Option<Fresh> {
+    let heap = registry::thread_heap();
+    if core::ptr::eq(heap, &GONE) {
+        let _guard = SHARED.lock.lock();
+        return SHARED.allocate_under_lock(class);
+    }
+    debug_assert!(heap.is_mine());
+    let fresh = {
+        let _guard = heap.lock.lock();
+        heap.refill(class)
+    };
+    if fresh.is_some() {
+        return fresh;
+    }
+    // Out of memory: what is kept in other forms may help.
+    if large::release_kept() == 0 {
+        return None;
+    }
+    let _guard = heap.lock.lock();
+    heap.refill(class)
+}
+
+impl Heap {
+    /// Takes a block of a class whose current slab has none. The caller
+    /// holds the lock, and is the heap's thread if it has one.
+    pub(super) fn refill(&'static self, class: SizeClass) -> Option<Fresh> {
+        if self.has_current(class) {
+            let slab = self.current(class);
+            if let Some(fresh) = self.replenish(slab) {
+                return Some(fresh);
+            }
+            self.unset_current(class);
+            self.retire(slab);
+        }
+        self.drain();
+        while let Some(slab) = self.first_listed(class).or_else(|| self.adopt_shared(class)) {
+            self.unlist(slab);
+            self.make_current(slab);
+            // SAFETY: the slab is this heap's, and so under the lock or the
+            // thread's own.
+            if let Ok(Some(block)) = unsafe { slab.pop() } {
+                return Some(Fresh {
+                    block,
+                    clean: false,
+                });
+            }
+            if let Some(fresh) = self.replenish(slab) {
+                return Some(fresh);
+            }
+            self.unset_current(class);
+            self.retire(slab);
+        }
+        if self.takes_starters(class) {
+            let _guard = SHARED.lock.lock();
+            return SHARED.allocate_under_lock(class);
+        }
+        let slab = self.new_slab(class)?;
+        self.make_current(slab);
+        self.replenish(slab)
+    }
+
+    /// Whether the next block of a class comes from the shared heap; counts.
+    fn takes_starters(&self, class: SizeClass) -> bool {
+        if self.kind.get() != Kind::Thread || self.first.get() || class.size() > STEP_MAX {
+            return false;
+        }
+        let started = &self.started[class.index()];
+        let more = usize::from(started.get()) * class.size() < STARTER_BYTES;
+        if more {
+            started.set(started.get() + 1);
+        }
+        more
+    }
+
+    /// A block of a current slab whose list is empty. `None`: it is full.
+    fn replenish(&self, slab: &'static Slab) -> Option<Fresh> {
+        // All blocks that have been cut are handed out.
+        // SAFETY: as in `refill`.
+        let collected = unsafe { slab.collect() };
+        let mut direct = None;
+        if collected == 0 {
+            if !slab.can_carve() {
+                return None;
+            }
+            if slab.size() >= crate::pages::PAGE {
+                // SAFETY: as in `refill`.
+                direct = Some(unsafe { slab.carve_one() });
+            } else {
+                // SAFETY: as in `refill`; the list is empty.
+                unsafe { slab.carve() };
+            }
+        }
+        slab.tries().set(0);
+        slab.arm((slab.carved() - collected).max(LEAST_FREES), UNKNOWN);
+        if let Some(block) = direct {
+            return Some(Fresh {
+                block,
+                clean: slab.is_clean(),
+            });
+        }
+        // SAFETY: as in `refill`.
+        match unsafe { slab.pop() } {
+            Ok(block) => block.map(|block| Fresh {
+                block,
+                clean: false,
+            }),
+            Err(block) => {
+                super::fast::lost_mark(block);
+                None
+            }
+        }
+    }
+
+    /// Makes a slab that is on no list the current one of its class.
+    fn make_current(&self, slab: &'static Slab) {
+        debug_assert!(slab.is_valid() && !slab.remote().is_queued());
+        slab.set_state(State::Current);
+        slab.tries().set(0);
+        slab.arm(slab.handed_out().max(LEAST_FREES), UNKNOWN);
+        self.set_current(slab.class(), slab);
+    }
+
+    /// Leaves a slab whose blocks are all handed out to itself, until one in
+    /// sixteen has been freed here or one by another thread.
+    fn retire(&self, slab: &'static Slab) {
+        let capacity = slab.carved();
+        let wake = (capacity / 16).max(1);
+        slab.set_state(State::Full);
+        slab.arm(wake, capacity - wake);
+        if !slab.remote().set_full() {
+            // Blocks have come in since the slab was found full.
+            slab.arm(capacity, 0);
+            self.list(slab);
+        }
+    }
+
+    /// A slab of the class whose thread has died.
+    fn adopt_shared(&self, class: SizeClass) -> Option<&'static Slab> {
+        if self.kind.get() != Kind::Thread || SHARED.first_listed(class).is_none() {
+            return None;
+        }
+        let _guard = SHARED.lock.lock();
+        let slab = SHARED.first_listed(class)?;
+        SHARED.unlist(slab);
+        SHARED.disown(slab);
+        self.adopt(slab);
+        self.list(slab);
+        Some(slab)
+    }
+
+    /// A new slab, on no list.
+    fn new_slab(&self, class: SizeClass) -> Option<&'static Slab> {
+        let pages = class.slab_pages() as u32;
+        let lease = zone::lock().take(pages, pages)?;
+        let slab = Slab::set_up(lease, Some(class), self.id());
+        self.adopt(slab);
+        slab.publish();
+        Some(slab)
+    }
+}
+

@@ -1,0 +1,142 @@
+//! Frees that the fast path leaves: blocks of longer slabs, of other
+//! threads' slabs, and runs.
+
+use core::ptr;
+
+use super::fast::freed_twice;
+use super::settle::{announce, settle_own};
+use super::{Heap, lookup};
+use crate::fatal::die;
+use crate::os::slot;
+use crate::pages::{large, window, zone};
+use crate::slab::{Kind, Pushed, Slab, State};
+
+/// Frees an address in the window that does not lie in a small slab of the
+/// calling thread's.
+#[inline(never)]
+pub(super) fn free_elsewhere(address: *mut u8) {
+    let base = window::base();
+    let Some(slab) = Slab::of(base, address as usize) else {
+        return lookup::free_outside(address);
+    };
+    match slab.kind() {
+        Kind::Small | Kind::Medium => {}
+        Kind::Run => return free_run(address),
+        Kind::Nothing => return lookup::free_outside(address),
+    }
+    if cfg!(feature = "checks") && !slab.is_block(address as usize) {
+        return lookup::free_outside(address);
+    }
+    if slab.holder() != slot::get() {
+        return free_remote(address);
+    }
+    // SAFETY: the slab is the calling thread's, and the address is a block.
+    match unsafe { slab.push(address) } {
+        Ok(false) => {}
+        Ok(true) => settle_own(address),
+        Err(()) => freed_twice(address),
+    }
+}
+
+/// Frees a block of another heap's slab.
+#[inline(never)]
+fn free_remote(address: *mut u8) {
+    let base = window::base();
+    let Some(slab) = Slab::of(base, address as usize) else {
+        return;
+    };
+    // Before the push: afterwards the slab may be anybody's.
+    let holder = slab.holder();
+    // SAFETY: the address is a block of the slab, by the caller's test.
+    match unsafe { slab.push_remote(address) } {
+        Pushed::Twice => freed_twice(address),
+        Pushed::Announce => {
+            announce(slab);
+            if slab.handed_out() <= 1 {
+                give_back_elsewhere(holder, slab);
+            }
+        }
+        Pushed::In(count) => {
+            if slab.handed_out() <= count {
+                give_back_elsewhere(holder, slab);
+            }
+        }
+    }
+}
+
+/// Gives back a slab of another heap's that seems to be wholly free, so that
+/// it does not wait for a thread that may sleep for long.
+#[cold]
+fn give_back_elsewhere(holder: *mut (), slab: &'static Slab) {
+    let Some(heap) = Heap::from_id(holder) else {
+        return;
+    };
+    let _guard = heap.lock.lock();
+    heap.drain();
+    // The slab may be another one by now: everything is looked at anew.
+    if slab.holder() == holder
+        && matches!(slab.kind(), Kind::Small | Kind::Medium)
+        && slab.state() == State::Listed
+    {
+        heap.give_back_if_free(slab);
+    }
+}
+
+/// Frees a run.
+#[inline(never)]
+fn free_run(address: *mut u8) {
+    let Some(slab) = Slab::of(window::base(), address as usize) else {
+        return;
+    };
+    if let Some(heap) = Heap::from_id(slab.holder()) {
+        let _guard = heap.lock.lock();
+        if take_down_run(address, Some(heap)) {
+            return;
+        }
+    } else if take_down_run(address, None) {
+        return;
+    }
+    lookup::free_outside(address);
+}
+
+/// Takes a run out of the page map and gives it back. Returns `false` where
+/// another thread has done so already.
+fn take_down_run(address: *mut u8, heap: Option<&'static Heap>) -> bool {
+    {
+        let mut zone = zone::lock();
+        // Under the lock only one of two frees finds the run.
+        let run = Slab::of(window::base(), address as usize)
+            .filter(|slab| slab.kind() == Kind::Run && slab.is_block(address as usize))
+            .filter(|slab| slab.holder() == heap.map_or(ptr::null_mut(), Heap::id));
+        let Some(run) = run else {
+            return false;
+        };
+        if let Some(heap) = heap {
+            heap.disown(run);
+        }
+        let (lease, dirty) = run.take_down();
+        // SAFETY: the run was a block, and this is the one free of it.
+        unsafe { zone.give(lease, dirty) };
+    }
+    large::note_freed(address as usize);
+    true
+}
+
+/// Frees all that an explicit heap has; nothing of it is in use.
+pub(super) fn free_all(heap: &'static Heap) {
+    heap.for_each_slab(|slab| {
+        heap.disown(slab);
+        let (lease, dirty) = slab.take_down();
+        // SAFETY: the heap's owner says that no block is in use any more.
+        unsafe { zone::lock().give(lease, dirty) };
+    });
+    large::free_all_of(heap.id() as usize);
+}
+
+/// Ends the process over an address that is no block.
+pub(super) fn invalid(what: &str, twice: &str, address: *mut u8) -> ! {
+    if large::freed_recently(address as usize) {
+        die(twice, address as usize);
+    }
+    die(what, address as usize);
+}

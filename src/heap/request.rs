@@ -1,0 +1,158 @@
+//! Requests that are more than a pop: runs, large blocks, alignment, zeros.
+
+use core::ptr;
+
+use super::Heap;
+use super::fast::{Fresh, OnFailure, allocate, allocate_block};
+use crate::pages::{PAGE, UNIT_PAGES, large, zone};
+use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
+use crate::slab::Slab;
+
+/// The most that a request may ask for, in bytes: PTRDIFF_MAX.
+const REQUEST_MAX: usize = isize::MAX as usize;
+
+/// Allocates a request that is too long for a slab.
+#[inline(never)]
+pub(super) fn allocate_run_or_large<F: OnFailure>(size: usize) -> *mut u8 {
+    allocate_long::<F>(size, 1)
+}
+
+fn allocate_long<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+    match long(size, alignment, None) {
+        Some(fresh) => fresh.block,
+        None => F::failed(size, alignment),
+    }
+}
+
+/// Allocates `size` bytes at a multiple of `alignment`, a power of two.
+/// Out of memory: what `F` returns.
+#[inline(always)]
+pub fn allocate_aligned<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+    if alignment <= GRAIN {
+        return allocate::<F>(size);
+    }
+    allocate_overaligned::<F>(size, alignment)
+}
+
+#[inline(never)]
+fn allocate_overaligned<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+    match class_for(size, alignment) {
+        Some(class) => allocate::<F>(class.size()),
+        None => allocate_long::<F>(size, alignment),
+    }
+}
+
+/// Allocates `size` bytes of zeros at a multiple of `alignment`, a power of
+/// two. Out of memory: what `F` returns. Memory that is known to read as zero
+/// is not written to.
+#[inline(always)]
+pub fn allocate_zeroed<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+    if size <= STEP_MAX && alignment <= GRAIN {
+        let block = allocate::<F>(size);
+        if !block.is_null() {
+            // SAFETY: the block is that long.
+            unsafe { block.write_bytes(0, size) };
+        }
+        return block;
+    }
+    allocate_longer_zeroed::<F>(size, alignment)
+}
+
+#[inline(never)]
+fn allocate_longer_zeroed<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+    let fresh = match class_for(size, alignment) {
+        Some(class) => allocate_block(class),
+        None => long(size, alignment, None),
+    };
+    match fresh {
+        Some(fresh) => fresh.zeroed(size),
+        None => F::failed(size, alignment),
+    }
+}
+
+impl Fresh {
+    /// Zeroes the block, at least `size` bytes long, if it is not clean.
+    fn zeroed(self, size: usize) -> *mut u8 {
+        if !self.clean {
+            // SAFETY: the block is at least that long, and nobody's yet.
+            unsafe { self.block.write_bytes(0, size) };
+        }
+        self.block
+    }
+}
+
+/// The class that serves a request; `None` where it takes a run or more.
+fn class_for(size: usize, alignment: usize) -> Option<SizeClass> {
+    if alignment > PAGE || size > MEDIUM_MAX {
+        return None;
+    }
+    SizeClass::for_aligned(size, alignment)
+}
+
+/// A run or a large block, for an explicit heap or for nobody in particular.
+#[cold]
+fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
+    if size > REQUEST_MAX - alignment {
+        return None;
+    }
+    let is_run = size <= large::threshold() && alignment <= UNIT_PAGES as usize * PAGE;
+    let fresh = if is_run {
+        run(size, alignment, heap).or_else(|| mapping(size, alignment, heap))
+    } else {
+        mapping(size, alignment, heap)
+    };
+    fresh.or_else(|| {
+        // The address space may be taken by free runs, or by mappings that
+        // are kept: give them up.
+        let wanted = size + alignment;
+        let freed = large::release_kept() + zone::lock().unmap(wanted);
+        if freed == 0 {
+            return None;
+        }
+        mapping(size, alignment, heap).or_else(|| run(size, alignment, heap))
+    })
+}
+
+fn run(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
+    let pages = size.max(1).div_ceil(PAGE) as u32;
+    if pages > UNIT_PAGES || alignment > UNIT_PAGES as usize * PAGE {
+        return None;
+    }
+    let lease = zone::lock().take(pages, alignment.div_ceil(PAGE) as u32)?;
+    let run = Slab::set_up(lease, None, ptr::null_mut());
+    if let Some(heap) = heap {
+        heap.adopt(run);
+    }
+    run.publish();
+    Some(Fresh {
+        block: run.start() as *mut u8,
+        clean: lease.run.clean,
+    })
+}
+
+fn mapping(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
+    let holder = heap.map_or(0, |heap| heap.id() as usize);
+    let mapping = large::allocate(size, alignment, holder)?;
+    Some(Fresh {
+        block: mapping.address as *mut u8,
+        clean: mapping.clean,
+    })
+}
+
+impl Heap {
+    /// Allocates from an explicit heap: `size` bytes, at a multiple of
+    /// `alignment`, zeroed if so wished. `None`: out of memory.
+    pub fn allocate(&'static self, size: usize, alignment: usize, zero: bool) -> Option<*mut u8> {
+        let fresh = {
+            let _guard = self.lock.lock();
+            match class_for(size, alignment.max(GRAIN)) {
+                Some(class) => self.allocate_under_lock(class),
+                None => long(size, alignment, Some(self)),
+            }
+        }?;
+        if zero {
+            fresh.zeroed(size);
+        }
+        Some(fresh.block)
+    }
+}

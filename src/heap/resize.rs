@@ -1,0 +1,107 @@
+//! realloc: in place where the block, the run or the mapping has room.
+
+use super::fast::{OnFailure, free};
+use super::lookup::{Found, find_or_die};
+use super::request::allocate_aligned;
+use crate::pages::{PAGE, large, window, zone};
+use crate::size_class::{GRAIN, MEDIUM_MAX};
+use crate::slab::Slab;
+
+/// Changes a block's length to `size` bytes, at least 1; the contents stay as
+/// far as both lengths reach. Returns where it is now. Out of memory: what
+/// `F` returns, mostly null, and the block is as it was.
+///
+/// # Safety
+///
+/// Nobody uses the block at its old address any more, unless null is
+/// returned. What is not a block ends the process with a message.
+#[inline]
+pub unsafe fn reallocate<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
+    let found = find_or_die(
+        block,
+        "realloc of an invalid pointer",
+        "realloc of a freed block",
+    );
+    let usable = found.usable();
+    // A block that would be less than half full is moved to a smaller one.
+    if size <= usable && size >= usable / 2 {
+        return shrink_in_place(found, block, size);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { resize::<F>(found, block, size) }
+}
+
+/// Keeps the block where it is and gives whole pages behind it back.
+#[inline]
+fn shrink_in_place(found: Found, block: *mut u8, size: usize) -> *mut u8 {
+    match found {
+        Found::Slab(_) => {}
+        Found::Run(run) => shorten(run, size),
+        Found::Large(_) => return large_in_place(block, size),
+    }
+    block
+}
+
+fn large_in_place(block: *mut u8, size: usize) -> *mut u8 {
+    // Shortening a mapping needs no memory; if it fails all the same, the
+    // block is long enough as it is.
+    large::resize(block as usize, size).map_or(block, |address| address as *mut u8)
+}
+
+fn shorten(run: &'static Slab, size: usize) {
+    let (old, new) = (run.pages(), size.div_ceil(PAGE) as u32);
+    if new < old {
+        let first = window::page_of(run.start() + new as usize * PAGE);
+        run.set_pages(new);
+        // SAFETY: the pages are the block's, and the caller gives them up.
+        unsafe { zone::lock().shorten(first, old - new) };
+    }
+}
+
+/// # Safety
+///
+/// As for [`reallocate`].
+#[inline(never)]
+unsafe fn resize<F: OnFailure>(found: Found, block: *mut u8, size: usize) -> *mut u8 {
+    match found {
+        Found::Large(_) if size > MEDIUM_MAX => {
+            if let Some(address) = large::resize(block as usize, size) {
+                return address as *mut u8;
+            }
+        }
+        Found::Run(run) if size > run.size() && size <= large::threshold() => {
+            let more = size.div_ceil(PAGE) as u32 - run.pages();
+            if zone::lock().extend(run.end(), more).is_some() {
+                run.set_pages(run.pages() + more);
+                return block;
+            }
+        }
+        _ => {}
+    }
+    // SAFETY: as the caller promises.
+    unsafe { relocate::<F>(block, found.usable(), size, GRAIN) }
+}
+
+/// Moves a block of `usable` bytes to a new one of `size`, at a multiple of
+/// `alignment`, a power of two. Out of memory: what `F` returns, and nothing
+/// has changed.
+///
+/// # Safety
+///
+/// As for [`reallocate`].
+pub unsafe fn relocate<F: OnFailure>(
+    block: *mut u8,
+    usable: usize,
+    size: usize,
+    alignment: usize,
+) -> *mut u8 {
+    let new = allocate_aligned::<F>(size, alignment);
+    if !new.is_null() {
+        // SAFETY: both blocks are at least that long, and distinct.
+        unsafe {
+            new.copy_from_nonoverlapping(block, usable.min(size));
+            free(block);
+        }
+    }
+    new
+}

@@ -1,0 +1,60 @@
+//! Hooks into the C library: a function at every thread's end, and three
+//! around every fork.
+//!
+//! References: pthread_key_create(3), pthread_atfork(3).
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A function that the C library calls at a thread's end with what the
+/// thread passed to [`ThreadExit::arm`].
+pub struct ThreadExit {
+    /// The key plus one; 0 while there is none.
+    key: AtomicU32,
+}
+
+impl ThreadExit {
+    /// A hook that is not registered yet.
+    pub const fn new() -> Self {
+        Self {
+            key: AtomicU32::new(0),
+        }
+    }
+
+    /// Registers the function; once, before any thread arms the hook.
+    /// Returns whether the C library had a key left.
+    pub fn register(&self, at_exit: unsafe extern "C" fn(*mut c_void)) -> bool {
+        let mut key: libc::pthread_key_t = 0;
+        // SAFETY: `key` is valid for the write.
+        if unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) } != 0 {
+            return false;
+        }
+        // Relaxed: the caller holds the lock under which threads are born.
+        self.key.store(key + 1, Ordering::Relaxed);
+        true
+    }
+
+    /// Has the function called with `value`, not null, when the calling
+    /// thread ends. May allocate: the C library calls calloc for keys past
+    /// its first 32, so the thread must be able to by now.
+    pub fn arm(&self, value: *mut c_void) {
+        if let Some(key) = self.key.load(Ordering::Relaxed).checked_sub(1) {
+            // SAFETY: the key exists for the life of the process. On failure
+            // (no memory for the thread's 33rd key) the hook does not run
+            // and the heap stays with the thread for good.
+            unsafe { libc::pthread_setspecific(key, value) };
+        }
+    }
+}
+
+/// Has the three functions called around every fork: before it, and after it
+/// in the parent and in the child.
+pub fn at_fork(
+    prepare: unsafe extern "C" fn(),
+    parent: unsafe extern "C" fn(),
+    child: unsafe extern "C" fn(),
+) {
+    // SAFETY: the functions live as long as the library, which is linked with
+    // `-z nodelete`. On failure (no memory this early) forks go unguarded.
+    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+}

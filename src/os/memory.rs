@@ -1,0 +1,180 @@
+//! Mapping, unmapping and purging pages: thin, typed doors to the kernel.
+//!
+//! All mappings are anonymous, private, readable and writable. Lengths are in
+//! bytes and a multiple of the OS page; addresses are OS-page aligned.
+//! References: mmap(2), mremap(2), madvise(2).
+
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use rustix::mm::{
+    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, munmap,
+};
+
+/// The kernel refused a request for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// Something else is mapped there.
+    Taken,
+    /// No memory, no address space, or a limit reached.
+    Refused,
+}
+
+/// The size of an OS page in bytes: 4, 16 or 64 KiB, read once from the
+/// auxiliary vector.
+pub fn page_size() -> usize {
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: the value is the same whoever stores it.
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: getauxval has no preconditions.
+            let size = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
+            let size = if size.is_power_of_two() { size } else { 4096 };
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
+/// Rounds `bytes` up to whole OS pages; `None` on overflow.
+pub fn round_to_pages(bytes: usize) -> Option<usize> {
+    bytes.checked_next_multiple_of(page_size())
+}
+
+/// Maps `length` bytes where the kernel likes.
+///
+/// # Errors
+///
+/// [`MapError::Refused`].
+pub fn map(length: usize) -> Result<usize, MapError> {
+    // SAFETY: a new anonymous mapping at no particular address disturbs
+    // nothing that exists.
+    unsafe {
+        mmap_anonymous(
+            ptr::null_mut(),
+            length,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE,
+        )
+    }
+    .map(|start| start as usize)
+    .map_err(|_| MapError::Refused)
+}
+
+/// Maps `length` bytes at exactly `address`, where nothing is mapped yet.
+///
+/// Kernels before 4.17 and valgrind take `MAP_FIXED_NOREPLACE` for a plain
+/// hint, so the place where the mapping landed decides.
+///
+/// # Errors
+///
+/// [`MapError::Taken`] where something is mapped there already,
+/// [`MapError::Refused`] for everything else.
+pub fn map_at(address: usize, length: usize) -> Result<(), MapError> {
+    // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping.
+    let placed = unsafe {
+        mmap_anonymous(
+            address as *mut c_void,
+            length,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE,
+        )
+    };
+    match placed {
+        Ok(start) if start as usize == address => Ok(()),
+        Ok(elsewhere) => {
+            // SAFETY: the mapping was made a moment ago and nobody knows it.
+            unsafe { unmap(elsewhere as usize, length) };
+            Err(MapError::Taken)
+        }
+        Err(rustix::io::Errno::EXIST) => Err(MapError::Taken),
+        Err(_) => Err(MapError::Refused),
+    }
+}
+
+/// Unmaps a range. Returns whether the kernel did: splitting a mapping can
+/// fail at the limit of mappings a process may have.
+///
+/// # Safety
+///
+/// The range is the caller's own and nothing refers to it any more.
+pub unsafe fn unmap(address: usize, length: usize) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { munmap(address as *mut c_void, length) }.is_ok()
+}
+
+/// Changes a mapping's length; the kernel may move it. Returns its address.
+///
+/// # Errors
+///
+/// [`MapError::Refused`]: the old mapping is as it was.
+///
+/// # Safety
+///
+/// `address` and `old_length` name a whole mapping of the caller's. When it
+/// moves, the old addresses are gone.
+pub unsafe fn remap(
+    address: usize,
+    old_length: usize,
+    new_length: usize,
+) -> Result<usize, MapError> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        mremap(
+            address as *mut c_void,
+            old_length,
+            new_length,
+            MremapFlags::MAYMOVE,
+        )
+    }
+    .map(|start| start as usize)
+    .map_err(|_| MapError::Refused)
+}
+
+/// Gives the physical pages of a range back and keeps the addresses. Returns
+/// whether the range is now known to read as zero.
+///
+/// # Safety
+///
+/// The range is the caller's own and its contents are dead.
+pub unsafe fn purge(address: usize, length: usize) -> bool {
+    // SAFETY: as the caller promises.
+    purge_zeroes()
+        && unsafe { madvise(address as *mut c_void, length, Advice::LinuxDontNeed) }.is_ok()
+}
+
+/// Whether a purged page reads as zero. Old user-mode emulators accept
+/// `MADV_DONTNEED` and do nothing, which would make `calloc` hand out
+/// garbage, so it is tried once on a page of its own.
+fn purge_zeroes() -> bool {
+    const UNKNOWN: u8 = 0;
+    const YES: u8 = 1;
+    const NO: u8 = 2;
+    static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
+    // Relaxed: the answer is the same whoever finds it.
+    match ANSWER.load(Ordering::Relaxed) {
+        YES => true,
+        NO => false,
+        _ => {
+            let Ok(page) = map(page_size()) else {
+                return false;
+            };
+            // SAFETY: the page was mapped above for this trial alone.
+            let zeroed = unsafe {
+                let byte = page as *mut u8;
+                byte.write_volatile(1);
+                // A process under mlockall cannot purge at all; the trial
+                // page is locked then, and the answer is no.
+                let done =
+                    madvise(page as *mut c_void, page_size(), Advice::LinuxDontNeed).is_ok();
+                let zeroed = done && byte.read_volatile() == 0;
+                unmap(page, page_size());
+                zeroed
+            };
+            ANSWER.store(if zeroed { YES } else { NO }, Ordering::Relaxed);
+            zeroed
+        }
+    }
+}

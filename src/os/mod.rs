@@ -1,0 +1,10 @@
+//! The only system calls, and what else the platform gives: the bottom layer.
+//!
+//! It knows nothing of bifold's other modules. Every function here is one
+//! system call or one hook of the C library, with the error as a type and
+//! `errno` untouched unless its docs say otherwise.
+
+pub mod hooks;
+pub mod memory;
+pub mod process;
+pub mod slot;

@@ -1,0 +1,112 @@
+//! What the process offers: standard error, abort, the environment, a clock,
+//! randomness, and waiting for another thread.
+
+use core::ffi::{CStr, c_char, c_void};
+use core::sync::atomic::AtomicU32;
+
+use rustix::thread::futex;
+
+/// Writes bytes to standard error with write(2), as far as the kernel takes
+/// them; no stdio, `errno` kept.
+pub fn write_stderr(mut bytes: &[u8]) {
+    let errno = errno();
+    while !bytes.is_empty() {
+        // SAFETY: the pointer and length are a slice's.
+        let written = unsafe { libc::write(2, bytes.as_ptr().cast::<c_void>(), bytes.len()) };
+        match written {
+            1.. => bytes = &bytes[written as usize..],
+            _ => break,
+        }
+    }
+    set_errno(errno);
+}
+
+/// Ends the process with SIGABRT; see abort(3).
+///
+/// It does not return, which the compiler must not know: it would call what
+/// ends in this as a function that never returns, and make a frame for that
+/// at the start of a fast path, where a jump is enough.
+pub fn end() {
+    // SAFETY: abort has no preconditions.
+    let abort: fn() = || unsafe { libc::abort() };
+    core::hint::black_box(abort)();
+}
+
+/// The calling thread's `errno`.
+pub fn errno() -> i32 {
+    // SAFETY: the location is valid for the life of the thread.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's `errno`.
+pub fn set_errno(value: i32) {
+    // SAFETY: the location is valid for the life of the thread.
+    unsafe { *libc::__errno_location() = value }
+}
+
+/// The value of an environment variable; `None` where it is not set, and
+/// always in a program that runs with more rights than its user
+/// (set-user-ID and the like: `AT_SECURE`).
+pub fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: getauxval has no preconditions.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return None;
+    }
+    // SAFETY: the name is a C string. The value lives in the process's
+    // environment, read at start before threads can change it.
+    let value: *const c_char = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: getenv returned a C string.
+    Some(unsafe { CStr::from_ptr(value) })
+}
+
+/// Eight random bytes that the kernel gave the process at its start
+/// (`AT_RANDOM`); the same for the whole life of the process.
+pub fn random_seed() -> u64 {
+    // SAFETY: getauxval has no preconditions.
+    let bytes = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const u64;
+    if bytes.is_null() {
+        return 0;
+    }
+    // The first eight bytes seed the C library's stack protector, which is a
+    // secret; the second eight are its pointer guard. A sum through a mixer
+    // gives neither away.
+    // SAFETY: AT_RANDOM points at sixteen bytes.
+    let (a, b) = unsafe { (bytes.read_unaligned(), bytes.add(1).read_unaligned()) };
+    let mut x = a ^ b.rotate_left(29);
+    x = (x ^ (x >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^ (x >> 32)
+}
+
+/// Milliseconds of a monotonic clock, some 4 ms coarse, without a system
+/// call (vDSO). Starts anywhere.
+pub fn coarse_milliseconds() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is valid for the write. The call cannot fail for this
+    // clock, so errno stays.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) };
+    (now.tv_sec as u64) * 1000 + (now.tv_nsec as u64) / 1_000_000
+}
+
+/// An identity of the calling thread, never 0, without a system call.
+pub fn thread_identity() -> usize {
+    // SAFETY: pthread_self has no preconditions.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Sleeps while `word` holds `value`, until somebody wakes it; may return
+/// for no reason.
+pub fn wait_while(word: &AtomicU32, value: u32) {
+    let _ = futex::wait(word, futex::Flags::PRIVATE, value, None);
+}
+
+/// Wakes one thread that sleeps on `word`.
+pub fn wake_one(word: &AtomicU32) {
+    let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
+}

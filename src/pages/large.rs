@@ -1,0 +1,322 @@
+//! Large requests: each an anonymous mapping of its own.
+//!
+//! A request above the mmap threshold is rounded up to OS pages and mapped;
+//! no header, so the block starts on a page. `realloc` moves page tables
+//! instead of bytes. A few freed mappings are kept for a moment, bounded in
+//! number, bytes and age, because mapping and touching again costs far more
+//! than either.
+//!
+//! The threshold adapts as glibc's does (mallopt(3), `M_MMAP_THRESHOLD`): a
+//! freed mapping that could have been a run raises it to its size, since a
+//! program that frees such blocks is likely to want more of them. A threshold
+//! that somebody set stays.
+
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::buddy::UNIT_PAGES;
+use super::table::{Entry, Recent, Table};
+use super::window::PAGE;
+use crate::os::{memory, process};
+use crate::sync::{Lock, Locked};
+
+/// The longest request that can be a run, in bytes.
+pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
+/// The threshold at first, in bytes.
+pub const DEFAULT_THRESHOLD: usize = 128 << 10;
+
+/// Kept mappings: how many, how many bytes in all, how old in milliseconds.
+const KEPT: usize = 8;
+const KEPT_BYTES: usize = 32 << 20;
+const KEPT_AGE: u64 = 500;
+
+static THRESHOLD: AtomicUsize = AtomicUsize::new(DEFAULT_THRESHOLD);
+static ADAPTIVE: AtomicBool = AtomicBool::new(true);
+
+/// A mapping that was freed and is still there.
+#[derive(Clone, Copy)]
+struct Kept {
+    address: usize,
+    length: usize,
+    since: u64,
+}
+
+const NOTHING: Kept = Kept {
+    address: 0,
+    length: 0,
+    since: 0,
+};
+
+struct Large {
+    table: Table,
+    recent: Recent,
+    kept: [Kept; KEPT],
+}
+
+static LARGE: Locked<Large> = Locked::new(Large {
+    table: Table::new(),
+    recent: Recent::new(),
+    kept: [NOTHING; KEPT],
+});
+
+/// A mapping for a large block.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    /// Where the block starts.
+    pub address: usize,
+    /// Whether it reads as zero.
+    pub clean: bool,
+}
+
+/// The lock of the large blocks itself, for fork.
+pub fn raw_lock() -> &'static Lock {
+    LARGE.raw()
+}
+
+/// Requests above this many bytes are large.
+#[inline]
+pub fn threshold() -> usize {
+    // Relaxed: a request near the threshold may go either way.
+    THRESHOLD.load(Ordering::Relaxed)
+}
+
+/// Sets the threshold for good, in bytes; it no longer adapts. Runs end at
+/// [`RUN_MAX`], so requests above that are large in any case.
+pub fn set_threshold(bytes: usize) {
+    ADAPTIVE.store(false, Ordering::Relaxed);
+    THRESHOLD.store(bytes.min(RUN_MAX), Ordering::Relaxed);
+}
+
+/// Maps a block of `size` bytes at an address that is a multiple of
+/// `alignment`, a power of two. `None`: out of memory.
+pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping> {
+    let length = memory::round_to_pages(size.max(1))?;
+    let mapping = if alignment <= memory::page_size() {
+        take_kept(length).or_else(|| map(length))
+    } else {
+        map_aligned(length, alignment)
+    }?;
+    let mut large = LARGE.lock();
+    if !large.table.reserve() {
+        drop(large);
+        // SAFETY: nobody else knows the mapping yet.
+        unsafe { memory::unmap(mapping.address, length) };
+        return None;
+    }
+    large.table.insert(Entry {
+        address: mapping.address,
+        length,
+        holder,
+    });
+    Some(mapping)
+}
+
+fn map(length: usize) -> Option<Mapping> {
+    let address = memory::map(length)
+        .or_else(|error| if release_kept() > 0 { memory::map(length) } else { Err(error) })
+        .ok()?;
+    Some(Mapping {
+        address,
+        clean: true,
+    })
+}
+
+/// Maps more than is needed and unmaps what is outside the aligned part.
+fn map_aligned(length: usize, alignment: usize) -> Option<Mapping> {
+    let slack = alignment - memory::page_size();
+    let whole = length.checked_add(slack)?;
+    let mapping = map(whole)?;
+    let address = mapping.address.next_multiple_of(alignment);
+    let before = address - mapping.address;
+    // SAFETY: both parts are of the mapping made above.
+    unsafe {
+        if before > 0 {
+            memory::unmap(mapping.address, before);
+        }
+        if slack > before {
+            memory::unmap(address + length, slack - before);
+        }
+    }
+    Some(Mapping { address, ..mapping })
+}
+
+/// A kept mapping of this length, or one at most an eighth longer, cut.
+fn take_kept(length: usize) -> Option<Mapping> {
+    let mut large = LARGE.lock();
+    let best = large
+        .kept
+        .iter_mut()
+        .filter(|kept| kept.length >= length && kept.length - length <= length / 8)
+        .min_by_key(|kept| kept.length)?;
+    let kept = core::mem::replace(best, NOTHING);
+    drop(large);
+    if kept.length > length {
+        // SAFETY: the tail is of a mapping that is nobody's now.
+        unsafe { memory::unmap(kept.address + length, kept.length - length) };
+    }
+    Some(Mapping {
+        address: kept.address,
+        clean: false,
+    })
+}
+
+/// The length of the large block at an address, in bytes.
+pub fn length_of(address: usize) -> Option<usize> {
+    LARGE.lock().table.get(address).map(|entry| entry.length)
+}
+
+/// Whether the address was given back not long ago.
+pub fn freed_recently(address: usize) -> bool {
+    LARGE.lock().recent.has(address)
+}
+
+/// Notes that a block of whatever kind was given back and its address is no
+/// block's any more, so that a second free can be called by its name.
+pub fn note_freed(address: usize) {
+    LARGE.lock().recent.note(address);
+}
+
+/// Frees the large block at an address. Returns `false`, and does nothing,
+/// where there is none.
+pub fn free(address: usize) -> bool {
+    let Some(entry) = ({
+        let mut large = LARGE.lock();
+        let entry = large.table.remove(address);
+        if entry.is_some() {
+            large.recent.note(address);
+        }
+        entry
+    }) else {
+        return false;
+    };
+    adapt(entry.length);
+    keep_or_unmap(entry.address, entry.length);
+    true
+}
+
+fn adapt(length: usize) {
+    if length <= RUN_MAX && length > threshold() && ADAPTIVE.load(Ordering::Relaxed) {
+        THRESHOLD.store(length, Ordering::Relaxed);
+    }
+}
+
+/// Keeps a mapping for a while, at the expense of older ones.
+fn keep_or_unmap(address: usize, length: usize) {
+    let now = process::coarse_milliseconds();
+    let mut leaving = [NOTHING; KEPT + 1];
+    let mut large = LARGE.lock();
+    let mut bytes = length;
+    let mut leave = |kept: &mut Kept, i: usize| leaving[i] = core::mem::replace(kept, NOTHING);
+    if length > KEPT_BYTES {
+        drop(large);
+        // SAFETY: the mapping is nobody's now.
+        unsafe { memory::unmap(address, length) };
+        return;
+    }
+    let mut oldest = 0;
+    // Newest first would need an order; there are few, so look at each.
+    for i in 0..KEPT {
+        let kept = &mut large.kept[i];
+        if kept.address == 0 {
+            continue;
+        }
+        if now.wrapping_sub(kept.since) > KEPT_AGE || bytes + kept.length > KEPT_BYTES {
+            leave(kept, i);
+        } else {
+            bytes += kept.length;
+        }
+    }
+    for i in 0..KEPT {
+        if large.kept[i].since < large.kept[oldest].since {
+            oldest = i;
+        }
+    }
+    leave(&mut large.kept[oldest], KEPT);
+    large.kept[oldest] = Kept {
+        address,
+        length,
+        since: now,
+    };
+    drop(large);
+    for kept in leaving.iter().filter(|kept| kept.address != 0) {
+        // SAFETY: the mapping was kept by this module and was taken out.
+        unsafe { memory::unmap(kept.address, kept.length) };
+    }
+}
+
+/// Unmaps every kept mapping. Returns the bytes.
+pub fn release_kept() -> usize {
+    let kept = core::mem::replace(&mut LARGE.lock().kept, [NOTHING; KEPT]);
+    let mut bytes = 0;
+    for kept in kept.iter().filter(|kept| kept.address != 0) {
+        bytes += kept.length;
+        // SAFETY: as in `keep_or_unmap`.
+        unsafe { memory::unmap(kept.address, kept.length) };
+    }
+    bytes
+}
+
+/// Changes the length of the large block at an address, in place or by
+/// moving its pages. Returns where it is now; `None`: there is no such block
+/// or no memory, and nothing has changed.
+pub fn resize(address: usize, size: usize) -> Option<usize> {
+    let length = memory::round_to_pages(size)?;
+    // The entry goes out first: once the pages have moved, the old address
+    // may be another thread's new mapping.
+    let entry = {
+        let mut large = LARGE.lock();
+        let entry = large.table.get(address)?;
+        if entry.length == length {
+            return Some(address);
+        }
+        large.table.remove(address)?
+    };
+    // SAFETY: the entry was the block's, and the caller gives the block up.
+    let moved = unsafe { memory::remap(address, entry.length, length) };
+    let mut large = LARGE.lock();
+    // The table never shrinks below what it has held, so there is room.
+    large.table.insert(match moved {
+        Ok(address) => Entry {
+            address,
+            length,
+            ..entry
+        },
+        Err(_) => entry,
+    });
+    let moved = moved.ok()?;
+    if moved != address {
+        large.recent.note(address);
+    }
+    Some(moved)
+}
+
+/// Frees every large block of a holder.
+pub fn free_all_of(holder: usize) {
+    loop {
+        let Some(entry) = ({ LARGE.lock().table.of_holder(holder) }) else {
+            return;
+        };
+        free(entry.address);
+    }
+}
+
+/// What the large blocks are, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How many blocks.
+    pub blocks: usize,
+    /// Their bytes.
+    pub live: usize,
+    /// Bytes of freed mappings that are kept.
+    pub kept: usize,
+}
+
+/// What the large blocks are.
+pub fn figures() -> Figures {
+    let mut large = LARGE.lock();
+    let (blocks, live) = large.table.totals();
+    Figures {
+        blocks,
+        live,
+        kept: large.kept.iter().map(|kept| kept.length).sum(),
+    }
+}

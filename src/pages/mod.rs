@@ -1,0 +1,29 @@
+//! Pages: where memory comes from.
+//!
+//! May call: `os` and the leaf modules. The door for the layers above:
+//! [`zone`] for runs in the window, [`large`] for mappings of their own,
+//! [`window`] for finding the descriptor of an address.
+//!
+//! ```text
+//!   zone    takes runs, grows the window, gives memory back
+//!    |  \
+//!  buddy  window        large     mappings above the threshold
+//!  (bits) (addresses)     |  \
+//!                      table  cache
+//! ```
+
+#[cfg(not(loom))]
+mod buddy;
+#[cfg(not(loom))]
+pub mod large;
+#[cfg(not(loom))]
+mod table;
+#[cfg(not(loom))]
+pub mod window;
+#[cfg(not(loom))]
+pub mod zone;
+
+#[cfg(not(loom))]
+pub use buddy::{PageIndex, Run, UNIT_PAGES};
+#[cfg(not(loom))]
+pub use window::PAGE;

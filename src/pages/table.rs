@@ -1,0 +1,225 @@
+//! The table of large mappings: an open hash table from address to length.
+//!
+//! A large block has no header and lies outside the window, so this table is
+//! what tells it from a foreign pointer. Linear probing, at most half full,
+//! in a mapping of its own that doubles. It also keeps the last addresses
+//! that were unmapped or given back, to tell a double free from a pointer
+//! that never was a block.
+
+use crate::os::memory;
+
+/// A large block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its address, the start of its mapping; 0 in an empty place.
+    pub address: usize,
+    /// The length of its mapping in bytes.
+    pub length: usize,
+    /// Whom it is counted for: 0, or an explicit heap's address.
+    pub holder: usize,
+}
+
+const EMPTY: Entry = Entry {
+    address: 0,
+    length: 0,
+    holder: 0,
+};
+
+/// All large blocks of the process.
+pub struct Table {
+    places: *mut Entry,
+    capacity: usize,
+    used: usize,
+}
+
+// SAFETY: the pointer is to a mapping that only this value reaches.
+unsafe impl Send for Table {}
+
+impl Table {
+    /// A table without places.
+    pub const fn new() -> Self {
+        Self {
+            places: core::ptr::null_mut(),
+            capacity: 0,
+            used: 0,
+        }
+    }
+
+    fn places(&mut self) -> &mut [Entry] {
+        if self.capacity == 0 {
+            return &mut [];
+        }
+        // SAFETY: `reserve` mapped this many places, zeroed, which is EMPTY.
+        unsafe { core::slice::from_raw_parts_mut(self.places, self.capacity) }
+    }
+
+    /// The place where an address is or would be put.
+    fn home(&self, address: usize) -> usize {
+        // The address is page-aligned: multiply the page number by 2^64 over
+        // the golden ratio and keep the high bits.
+        let hash = ((address >> 12) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash >> (64 - self.capacity.trailing_zeros())) as usize
+    }
+
+    fn position(&mut self, address: usize) -> Option<usize> {
+        if self.capacity == 0 || address == 0 {
+            return None;
+        }
+        let mask = self.capacity - 1;
+        let mut place = self.home(address);
+        let places = self.places();
+        while places[place].address != address {
+            if places[place] == EMPTY {
+                return None;
+            }
+            place = (place + 1) & mask;
+        }
+        Some(place)
+    }
+
+    /// Makes sure that one more entry can be inserted. Returns whether there
+    /// was memory for it.
+    pub fn reserve(&mut self) -> bool {
+        if (self.used + 1) * 2 <= self.capacity {
+            return true;
+        }
+        let bytes = (self.capacity * 2 * size_of::<Entry>())
+            .max(1)
+            .next_multiple_of(memory::page_size());
+        let Ok(mapping) = memory::map(bytes) else {
+            return false;
+        };
+        let capacity = 1 << (bytes / size_of::<Entry>()).ilog2();
+        let mut larger = Self {
+            places: mapping as *mut Entry,
+            capacity,
+            used: 0,
+        };
+        for &entry in self.places().iter().filter(|&&entry| entry != EMPTY) {
+            larger.insert(entry);
+        }
+        if self.capacity > 0 {
+            let old = (self.capacity * size_of::<Entry>()).next_multiple_of(memory::page_size());
+            // SAFETY: the old places were copied, and only `self` knew them.
+            unsafe { memory::unmap(self.places as usize, old) };
+        }
+        *self = larger;
+        true
+    }
+
+    /// Inserts a new entry, for which [`Table::reserve`] made room.
+    pub fn insert(&mut self, entry: Entry) {
+        debug_assert!(entry.address != 0 && self.used < self.capacity);
+        let mask = self.capacity - 1;
+        let mut place = self.home(entry.address);
+        while self.places()[place] != EMPTY {
+            place = (place + 1) & mask;
+        }
+        self.places()[place] = entry;
+        self.used += 1;
+    }
+
+    /// The entry of a block.
+    pub fn get(&mut self, address: usize) -> Option<Entry> {
+        let place = self.position(address)?;
+        Some(self.places()[place])
+    }
+
+    /// Takes a block's entry out.
+    pub fn remove(&mut self, address: usize) -> Option<Entry> {
+        let mut hole = self.position(address)?;
+        let removed = self.places()[hole];
+        let mask = self.capacity - 1;
+        // Close the hole: an entry moves into it unless its home lies behind.
+        let mut place = hole;
+        loop {
+            place = (place + 1) & mask;
+            let entry = self.places()[place];
+            if entry == EMPTY {
+                break;
+            }
+            let home = self.home(entry.address);
+            if (place.wrapping_sub(home) & mask) >= (place.wrapping_sub(hole) & mask) {
+                self.places()[hole] = entry;
+                hole = place;
+            }
+        }
+        self.places()[hole] = EMPTY;
+        self.used -= 1;
+        Some(removed)
+    }
+
+    /// Some block of this holder.
+    pub fn of_holder(&mut self, holder: usize) -> Option<Entry> {
+        self.places()
+            .iter()
+            .find(|entry| entry.address != 0 && entry.holder == holder)
+            .copied()
+    }
+
+    /// The number of blocks and the sum of their lengths.
+    pub fn totals(&mut self) -> (usize, usize) {
+        let used = self.used;
+        let bytes = self.places().iter().map(|entry| entry.length).sum();
+        (used, bytes)
+    }
+}
+
+/// The last addresses that were given back.
+pub struct Recent {
+    addresses: [usize; 64],
+    next: usize,
+}
+
+impl Recent {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self {
+            addresses: [0; 64],
+            next: 0,
+        }
+    }
+
+    /// Notes an address.
+    pub fn note(&mut self, address: usize) {
+        self.addresses[self.next] = address;
+        self.next = (self.next + 1) % self.addresses.len();
+    }
+
+    /// Whether an address is among them.
+    pub fn has(&self, address: usize) -> bool {
+        address != 0 && self.addresses.contains(&address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_map(steps in prop::collection::vec((any::<bool>(), 1usize..400), 0..2000)) {
+            let mut table = Table::new();
+            let mut model = HashMap::new();
+            for (insert, page) in steps {
+                let address = page << 12;
+                if insert && !model.contains_key(&address) {
+                    let entry = Entry { address, length: page, holder: page % 3 };
+                    prop_assert!(table.reserve());
+                    table.insert(entry);
+                    model.insert(address, entry);
+                } else if !insert {
+                    prop_assert_eq!(table.remove(address), model.remove(&address));
+                }
+                prop_assert_eq!(table.get(address), model.get(&address).copied());
+            }
+            let bytes = model.values().map(|entry| entry.length).sum::<usize>();
+            prop_assert_eq!(table.totals(), (model.len(), bytes));
+            for page in 1..400 {
+                prop_assert_eq!(table.get(page << 12), model.get(&(page << 12)).copied());
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The window: the span of addresses that the heap grows in, and its map.
+//!
+//! ```text
+//!            base - 2 GiB          base - 1 GiB        base      base + pages
+//!  ..........|descriptors|units|nodes|page map........|blocks....|.............
+//!             mapped from the left     mapped from the   mapped    not mapped
+//!             as they are needed       left, in step     in spans  yet
+//! ```
+//!
+//! Nothing is reserved: a span is mapped when it is needed, always at the
+//! end of what is mapped, so that limits and figures see only what is used
+//! and neighbouring spans are one mapping to the kernel. The page map has a
+//! 32-bit entry for every page: the distance from `base` to the descriptor
+//! that the page belongs to, negative, or 0. Page 0 of the window is never
+//! used, stays zero, and serves entry 0 as the descriptor nobody owns.
+//!
+//! One subtraction and one unsigned compare tell whether an address has an
+//! entry at all, which rejects null, foreign and wild pointers together.
+
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use super::PageIndex;
+use super::buddy::{MAX_UNITS, NODE_BYTES, NODE_UNITS, UNIT_BYTES, UNIT_PAGES};
+use crate::os::memory::{self, MapError};
+use crate::os::process;
+use crate::sync::folded;
+
+/// bifold's page, whatever the OS page.
+pub const PAGE: usize = 4096;
+/// The binary logarithm of [`PAGE`].
+pub const PAGE_SHIFT: u32 = 12;
+
+const GIB: usize = 1 << 30;
+const MAP_BELOW: usize = GIB;
+const DESCRIPTORS_BELOW: usize = 2 * GIB;
+const NODES_BELOW: usize = MAP_BELOW + (4 << 20);
+const UNITS_BELOW: usize = NODES_BELOW + MAX_UNITS * UNIT_BYTES;
+/// Metadata is mapped in pieces of this many bytes; spans in multiples of it.
+const STEP: usize = 64 << 10;
+
+/// The places to look for a window, best first: the lowest base, the bits of
+/// randomness above it in GiB, the window's pages.
+///
+/// The first suits 47 address bits and more: far from the places where the
+/// kernel puts programs, libraries and mappings, and from those that
+/// sanitizers use. The second suits 39 bits.
+const PLACES: [(usize, u32, usize); 2] = [
+    (0x1100_0000_0000, 16, 1 << 28),
+    (0x10_0000_0000, 6, 1 << 24),
+];
+
+/// What the fast paths read; written under the zone's lock.
+#[repr(C)]
+struct Bounds {
+    base: AtomicUsize,
+    pages: AtomicUsize,
+}
+
+static BOUNDS: CachePadded<Bounds> = CachePadded::new(Bounds {
+    base: AtomicUsize::new(0),
+    pages: AtomicUsize::new(0),
+});
+
+/// The address of the window's first page; 0 before the first span.
+#[inline(always)]
+pub fn base() -> usize {
+    // Relaxed: a thread that has a block's address got it from one that saw
+    // the window, by whatever synchronises the two.
+    BOUNDS.base.load(Ordering::Relaxed)
+}
+
+/// How many pages from `base` on have an entry in the page map.
+#[inline(always)]
+pub fn pages() -> usize {
+    BOUNDS.pages.load(Ordering::Relaxed)
+}
+
+/// The descriptor of the page that an address lies in, as an address;
+/// `None` outside the mapped part of the window. `base` is [`base`]'s value,
+/// which the caller has at hand.
+///
+/// In a gap, or for a page that is free, it is the window's first page,
+/// which reads as zeros.
+#[inline(always)]
+pub fn descriptor_of(base: usize, address: usize) -> Option<usize> {
+    let page = address.wrapping_sub(base) >> PAGE_SHIFT;
+    if is_beyond(page) {
+        return None;
+    }
+    // SAFETY: the page map is mapped for all pages below `pages`. Relaxed:
+    // as for `base`.
+    let distance = unsafe { folded::entry::<MAP_BELOW>(base, page) };
+    Some(base.wrapping_add_signed(distance))
+}
+
+/// Whether a page has no entry in the page map.
+#[inline(always)]
+fn is_beyond(page: usize) -> bool {
+    // As in `folded`: the comparison takes its operand from memory.
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: a load of an aligned word; `repr(C)` gives its place.
+        unsafe {
+            core::arch::asm!(
+                "cmp {page}, qword ptr [rip + {bounds} + 8]",
+                "jae {yes}",
+                page = in(reg) page,
+                bounds = sym BOUNDS,
+                yes = label { return true },
+                options(nostack, readonly)
+            );
+        }
+        false
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        page >= pages()
+    }
+}
+
+#[inline(always)]
+fn entry(base: usize, page: usize) -> *const AtomicI32 {
+    (base - MAP_BELOW + page * size_of::<AtomicI32>()) as *const AtomicI32
+}
+
+/// Makes `pages` pages from `first` on belong to the descriptor at
+/// `descriptor`; with `None`, to nobody.
+///
+/// The caller owns the pages: they are a run it took and has not given back.
+pub fn set_descriptor(first: PageIndex, pages: u32, descriptor: Option<usize>) {
+    let base = base();
+    let distance = descriptor.map_or(0, |address| address.wrapping_sub(base) as isize as i32);
+    for page in first.0..first.0 + pages {
+        debug_assert!((page as usize) < self::pages());
+        // SAFETY: the page map is mapped for all mapped pages.
+        let entry = unsafe { &*entry(base, page as usize) };
+        entry.store(distance, Ordering::Relaxed);
+    }
+}
+
+/// The address of a page.
+#[inline]
+pub fn address_of(page: PageIndex) -> usize {
+    base() + ((page.0 as usize) << PAGE_SHIFT)
+}
+
+/// The page that an address in the window lies in.
+#[inline]
+pub fn page_of(address: usize) -> PageIndex {
+    PageIndex(((address - base()) >> PAGE_SHIFT) as u32)
+}
+
+/// One kind of metadata, mapped from its start on.
+struct Region {
+    start: usize,
+    mapped: usize,
+    limit: usize,
+}
+
+impl Region {
+    const fn nowhere() -> Self {
+        Self {
+            start: 0,
+            mapped: 0,
+            limit: 0,
+        }
+    }
+
+    /// Maps the region up to `bytes` from its start.
+    fn reach(&mut self, bytes: usize) -> Result<(), MapError> {
+        if bytes <= self.mapped {
+            return Ok(());
+        }
+        if bytes > self.limit {
+            return Err(MapError::Refused);
+        }
+        let more = (bytes - self.mapped).next_multiple_of(STEP);
+        memory::map_at(self.start + self.mapped, more)?;
+        self.mapped += more;
+        Ok(())
+    }
+}
+
+/// The growing side of the window; behind the zone's lock.
+pub struct Window {
+    limit: usize,
+    map: Region,
+    descriptors: Region,
+    units: Region,
+    nodes: Region,
+    descriptors_used: usize,
+}
+
+impl Window {
+    /// No window yet.
+    pub const fn none() -> Self {
+        Self {
+            limit: 0,
+            map: Region::nowhere(),
+            descriptors: Region::nowhere(),
+            units: Region::nowhere(),
+            nodes: Region::nowhere(),
+            descriptors_used: 0,
+        }
+    }
+
+    /// Chooses a place and maps the first span and its metadata; the first
+    /// page is not for use. Returns the pages mapped.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Refused`] where there is no memory or no place.
+    pub fn open(&mut self, pages: u32) -> Result<u32, MapError> {
+        debug_assert_eq!(base(), 0);
+        let seed = process::random_seed();
+        for (lowest, random_bits, limit) in PLACES {
+            for attempt in 0..4u64 {
+                let random = (seed >> (random_bits as u64 * attempt % 32)) as usize;
+                let base = lowest + (random & ((1 << random_bits) - 1)) * GIB;
+                self.place(base, limit);
+                match memory::map_at(base, (pages as usize) << PAGE_SHIFT)
+                    .and_then(|()| self.cover(pages as usize))
+                {
+                    Ok(()) => {
+                        BOUNDS.base.store(base, Ordering::Relaxed);
+                        BOUNDS.pages.store(pages as usize, Ordering::Relaxed);
+                        return Ok(pages);
+                    }
+                    // Whatever was mapped of this attempt is unknown to all.
+                    Err(_) => self.undo(base, pages),
+                }
+            }
+        }
+        Err(MapError::Refused)
+    }
+
+    fn place(&mut self, base: usize, limit: usize) {
+        let region = |below: usize, limit: usize| Region {
+            start: base - below,
+            mapped: 0,
+            limit,
+        };
+        self.limit = limit;
+        self.map = region(MAP_BELOW, MAP_BELOW);
+        self.nodes = region(NODES_BELOW, NODES_BELOW - MAP_BELOW);
+        self.units = region(UNITS_BELOW, MAX_UNITS * UNIT_BYTES);
+        self.descriptors = region(DESCRIPTORS_BELOW, DESCRIPTORS_BELOW - UNITS_BELOW);
+    }
+
+    fn undo(&self, base: usize, pages: u32) {
+        let all = [&self.map, &self.descriptors, &self.units, &self.nodes];
+        for region in all.into_iter().filter(|region| region.mapped > 0) {
+            // SAFETY: the region was mapped by `open`, which gives up on it.
+            unsafe { memory::unmap(region.start, region.mapped) };
+        }
+        if self.nodes.mapped > 0 || self.units.mapped > 0 || self.map.mapped > 0 {
+            // SAFETY: `cover` runs only after the span was mapped.
+            unsafe { memory::unmap(base, (pages as usize) << PAGE_SHIFT) };
+        }
+    }
+
+    /// Maps the metadata of the first `pages` pages.
+    fn cover(&mut self, pages: usize) -> Result<(), MapError> {
+        let units = pages.div_ceil(UNIT_PAGES as usize);
+        self.map.reach(pages * size_of::<AtomicI32>())?;
+        self.units.reach(units * UNIT_BYTES)?;
+        self.nodes.reach(units.div_ceil(NODE_UNITS) * NODE_BYTES)
+    }
+
+    /// The addresses of the units' and the nodes' storage.
+    pub fn buddy_storage(&self) -> (usize, usize) {
+        (self.units.start, self.nodes.start)
+    }
+
+    /// Maps a span of `pages` pages at the end of the window, or beyond
+    /// where something else is mapped there. Returns its first page.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Refused`] where there is no memory or the window is full.
+    pub fn grow(&mut self, pages: u32) -> Result<PageIndex, MapError> {
+        let mut start = self::pages();
+        // A stranger's mapping in the window is skipped in growing strides.
+        let mut stride = UNIT_PAGES as usize;
+        loop {
+            let end = start + pages as usize;
+            if end > self.limit {
+                return Err(MapError::Refused);
+            }
+            self.cover(end)?;
+            match memory::map_at(
+                base() + (start << PAGE_SHIFT),
+                (pages as usize) << PAGE_SHIFT,
+            ) {
+                Ok(()) => {
+                    BOUNDS.pages.store(end, Ordering::Relaxed);
+                    return Ok(PageIndex(start as u32));
+                }
+                Err(MapError::Taken) => {
+                    start = (start + stride).next_multiple_of(UNIT_PAGES as usize);
+                    stride *= 2;
+                }
+                Err(MapError::Refused) => return Err(MapError::Refused),
+            }
+        }
+    }
+
+    /// Memory for a new descriptor of `size` bytes, zeroed; never given back.
+    pub fn new_descriptor(&mut self, size: usize) -> Option<usize> {
+        let end = self.descriptors_used + size;
+        self.descriptors.reach(end).ok()?;
+        let address = self.descriptors.start + self.descriptors_used;
+        self.descriptors_used = end;
+        Some(address)
+    }
+
+    /// Bytes of metadata mapped.
+    pub fn metadata(&self) -> usize {
+        self.map.mapped + self.descriptors.mapped + self.units.mapped + self.nodes.mapped
+    }
+}

@@ -1,0 +1,221 @@
+//! Size classes: which block size serves a request.
+//!
+//! Multiples of 16 up to 128 bytes, then eight classes to each doubling, so
+//! that neighbours are at most 12.5 % apart:
+//!
+//! ```text
+//! 16 32 48 64 80 96 112 128 | 144 160 .. 256 | 288 320 .. 512 | .. | .. 64 Ki
+//! ```
+//!
+//! A class is *small* when its blocks come from slabs of [`SMALL_SLAB_PAGES`],
+//! aligned to their size, and *medium* when they come from longer slabs.
+//! The tables are computed at compile time and tested against these rules.
+
+/// The smallest block, and the unit of all block sizes, in bytes.
+pub const GRAIN: usize = 16;
+/// Requests up to this many bytes find their slab by 16-byte step.
+pub const STEP_MAX: usize = 1024;
+/// The number of 16-byte steps from 0 to [`STEP_MAX`].
+pub const STEPS: usize = STEP_MAX / GRAIN + 1;
+/// The largest block of a small slab, in bytes.
+pub const SMALL_MAX: usize = 8 << 10;
+/// The largest block of any slab, in bytes; above are runs.
+pub const MEDIUM_MAX: usize = 64 << 10;
+/// The number of classes.
+pub const CLASSES: usize = index_of(MEDIUM_MAX) + 1;
+/// The pages of a small slab: 64 KiB, so that an offset in it is 16 bits.
+pub const SMALL_SLAB_PAGES: usize = 16;
+
+/// One size class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SizeClass(u8);
+
+/// Maps a size of at least 1 byte to the index of its class.
+#[inline(always)]
+const fn index_of(size: usize) -> usize {
+    let last = size - 1;
+    // Up to 256 the step is 16; above, an eighth of the power of two below.
+    let shift = (last | 255).ilog2() as usize - 3;
+    ((shift - 4) << 3) + (last >> shift)
+}
+
+const fn size_of_index(index: usize) -> usize {
+    if index < 16 {
+        (index + 1) * GRAIN
+    } else {
+        let shift = index / 8 + 3;
+        (index % 8 + 9) << shift
+    }
+}
+
+const SIZES: [u32; CLASSES] = {
+    let mut sizes = [0; CLASSES];
+    let mut i = 0;
+    while i < CLASSES {
+        sizes[i] = size_of_index(i) as u32;
+        i += 1;
+    }
+    sizes
+};
+
+impl SizeClass {
+    /// The class for a request; `None` above [`MEDIUM_MAX`].
+    #[inline(always)]
+    pub const fn for_size(size: usize) -> Option<Self> {
+        if size > MEDIUM_MAX {
+            return None;
+        }
+        Some(Self::for_medium(if size == 0 { 1 } else { size }))
+    }
+
+    /// The class for a request of 1 to [`MEDIUM_MAX`] bytes.
+    #[inline(always)]
+    pub const fn for_medium(size: usize) -> Self {
+        debug_assert!(size >= 1 && size <= MEDIUM_MAX);
+        Self(index_of(size) as u8)
+    }
+
+    /// The class whose stride is a multiple of `alignment`, a power of two
+    /// up to a page; `None` where only a run will do.
+    pub fn for_aligned(size: usize, alignment: usize) -> Option<Self> {
+        debug_assert!(alignment.is_power_of_two() && alignment <= 4096);
+        let mut class = Self::for_size(size.max(alignment))?;
+        // A power of two is never more than seven classes away.
+        while class.size() % alignment != 0 {
+            class = Self(class.0 + 1);
+            if class.index() == CLASSES {
+                return None;
+            }
+        }
+        Some(class)
+    }
+
+    /// The class with a known index.
+    pub fn from_index(index: usize) -> Self {
+        debug_assert!(index < CLASSES);
+        Self(index as u8)
+    }
+
+    /// All classes, smallest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..CLASSES as u8).map(Self)
+    }
+
+    /// The class's place in tables.
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The block size in bytes.
+    #[inline(always)]
+    pub const fn size(self) -> usize {
+        SIZES[self.0 as usize] as usize
+    }
+
+    /// Whether its blocks come from small slabs.
+    pub const fn is_small(self) -> bool {
+        self.size() <= SMALL_MAX
+    }
+
+    /// The pages of a slab of this class: a power of two.
+    pub const fn slab_pages(self) -> usize {
+        if self.is_small() {
+            SMALL_SLAB_PAGES
+        } else {
+            // Eight blocks of the largest size that shares this length.
+            self.size().next_power_of_two() * 8 / 4096
+        }
+    }
+
+    /// The blocks of a slab of this class.
+    pub const fn capacity(self) -> u32 {
+        (self.slab_pages() * 4096 / self.size()) as u32
+    }
+
+    /// The 16-byte steps whose requests this class serves; none above
+    /// [`STEP_MAX`].
+    pub fn steps(self) -> core::ops::RangeInclusive<usize> {
+        let last = self.size() / GRAIN;
+        let first = match self.0.checked_sub(1) {
+            // A request of 0 bytes gets the smallest block.
+            None => 0,
+            Some(below) => Self(below).size() / GRAIN + 1,
+        };
+        first..=last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_the_rule() {
+        let mut rule = [0usize; CLASSES];
+        let mut n = 0;
+        for size in (16..=128).step_by(16) {
+            rule[n] = size;
+            n += 1;
+        }
+        let mut octave = 128;
+        while octave < MEDIUM_MAX {
+            for eighth in 1..=8 {
+                rule[n] = octave + eighth * octave / 8;
+                n += 1;
+            }
+            octave *= 2;
+        }
+        assert_eq!(n, CLASSES);
+        for class in SizeClass::all() {
+            assert_eq!(class.size(), rule[class.index()]);
+        }
+    }
+
+    #[test]
+    fn every_request_gets_the_smallest_class_that_fits() {
+        for size in 0..=MEDIUM_MAX {
+            let class = SizeClass::for_size(size).unwrap();
+            assert!(class.size() >= size);
+            if class.index() > 0 {
+                assert!(SizeClass::from_index(class.index() - 1).size() < size);
+            }
+        }
+        assert_eq!(SizeClass::for_size(MEDIUM_MAX + 1), None);
+        assert_eq!(SizeClass::for_size(usize::MAX), None);
+    }
+
+    #[test]
+    fn alignment_divides_the_stride() {
+        for shift in 0..=12 {
+            for size in (0..MEDIUM_MAX).step_by(37) {
+                if let Some(class) = SizeClass::for_aligned(size, 1 << shift) {
+                    assert_eq!(class.size() % (1 << shift), 0);
+                    assert!(class.size() >= size);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn steps_cover_every_small_request_once() {
+        let mut covered = [0; STEPS];
+        for class in SizeClass::all() {
+            for step in class.steps().filter(|&step| step < STEPS) {
+                covered[step] += 1;
+                assert_eq!(SizeClass::for_size(step * GRAIN), Some(class));
+            }
+        }
+        assert!(covered.iter().all(|&n| n == 1));
+    }
+
+    #[test]
+    fn slabs_waste_little() {
+        for class in SizeClass::all() {
+            let bytes = class.slab_pages() * 4096;
+            assert!(class.slab_pages().is_power_of_two());
+            let waste = bytes - class.capacity() as usize * class.size();
+            assert!(waste * 10 <= bytes, "{class:?}: {waste} of {bytes}");
+        }
+    }
+}

@@ -1,0 +1,652 @@
+//! The descriptor: all that bifold knows of one slab, or of one long run.
+//!
+//! Descriptors are type-stable: the memory of one never serves anything else,
+//! so a thread that reads a stale one finds a descriptor, and tests under the
+//! holder's lock whether it is still the one it means.
+
+use core::cell::Cell;
+use core::mem;
+use core::ptr;
+
+use super::inbox::Linked;
+use super::remote::RemoteQueue;
+use crate::pages::zone::{DESCRIPTOR_BYTES, Lease};
+use crate::pages::{PAGE, PageIndex, Run, window};
+use crate::size_class::SizeClass;
+use crate::sync::folded;
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+
+/// What a descriptor describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Nothing.
+    Nothing = 0,
+    /// A slab of 64 KiB whose blocks are freed by the fast path.
+    Small = 1,
+    /// A longer slab.
+    Medium = 2,
+    /// A run that is one block.
+    Run = 3,
+}
+
+/// Where a slab stands with its holder; changed under the holder's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The class's current slab: blocks are taken from it.
+    Current,
+    /// On the holder's list of slabs with free blocks.
+    Listed,
+    /// No free blocks when last looked at; on no list.
+    Full,
+}
+
+/// What [`Slab::arm`] gets as `rest` for a current slab: how many of its
+/// blocks are handed out is not known, and certainly not none.
+pub const UNKNOWN: u32 = 1 << 30;
+
+/// The first words of a free block.
+#[repr(C)]
+pub struct Block {
+    /// Atomic, because figures walk a list while its owner changes it.
+    next: AtomicPtr<Block>,
+    /// Only ever used by who has the block, or the whole slab.
+    key: Cell<usize>,
+}
+
+/// A slab's descriptor.
+#[repr(C, align(64))]
+pub struct Slab {
+    // Everyone reads.
+    /// The heap whose thread may free into this slab by the fast path.
+    owner: AtomicPtr<()>,
+    /// The heap that the slab belongs to; the owner, for small slabs.
+    holder: AtomicPtr<()>,
+    start: AtomicUsize,
+    /// ceil(2^32 / block size), or one more: see [`Slab::is_block`].
+    reciprocal: AtomicU32,
+    bound: AtomicU32,
+    pages: AtomicU32,
+    kind: AtomicU8,
+    class: AtomicU8,
+    clean: AtomicU8,
+
+    // The owner writes.
+    line: OwnerLine,
+
+    // Others write.
+    remote: RemoteLine,
+}
+
+#[repr(C, align(64))]
+struct OwnerLine {
+    free: AtomicPtr<Block>,
+    /// Frees until the holder must look at the slab. While the slab is not
+    /// current, `counter + rest` is the number of blocks handed out.
+    counter: AtomicU32,
+    rest: AtomicU32,
+    carved: AtomicU32,
+    tries: Cell<u8>,
+    state: Cell<State>,
+    next: Cell<*const Slab>,
+    previous: Cell<*const Slab>,
+    all_next: Cell<*const Slab>,
+    all_previous: Cell<*const Slab>,
+}
+
+// Where the fast paths' fields lie in a descriptor.
+const OWNER: usize = mem::offset_of!(Slab, owner);
+const RECIPROCAL: usize = mem::offset_of!(Slab, reciprocal);
+const BOUND: usize = mem::offset_of!(Slab, bound);
+const COUNTER: usize = mem::offset_of!(Slab, line) + mem::offset_of!(OwnerLine, counter);
+
+#[repr(C, align(64))]
+struct RemoteLine {
+    queue: RemoteQueue,
+    inbox_next: AtomicPtr<Slab>,
+}
+
+const _: () = assert!(mem::size_of::<Slab>() == DESCRIPTOR_BYTES);
+
+// SAFETY: the cells are reached only under the holder's lock; the rest is
+// atomic.
+unsafe impl Sync for Slab {}
+
+impl Linked for Slab {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.remote.inbox_next
+    }
+}
+
+/// The rule by which an offset is tested; see [`Slab::is_block`].
+const fn reciprocal_of(size: usize) -> u32 {
+    ((1u64 << 32) / size as u64 + 1) as u32
+}
+
+/// The product of the last valid offset among `carved` blocks.
+const fn bound_of(size: usize, carved: u32) -> u32 {
+    let excess = reciprocal_of(size) as u64 * size as u64 - (1 << 32);
+    (excess * carved.saturating_sub(1) as u64) as u32
+}
+
+impl Slab {
+    /// The slab that a heap has where it has none: no blocks, no owner.
+    pub const NOBODY: Self = Self {
+        owner: AtomicPtr::new(ptr::null_mut()),
+        holder: AtomicPtr::new(ptr::null_mut()),
+        start: AtomicUsize::new(0),
+        reciprocal: AtomicU32::new(0),
+        bound: AtomicU32::new(0),
+        pages: AtomicU32::new(0),
+        kind: AtomicU8::new(Kind::Nothing as u8),
+        class: AtomicU8::new(0),
+        clean: AtomicU8::new(0),
+        line: OwnerLine {
+            free: AtomicPtr::new(ptr::null_mut()),
+            counter: AtomicU32::new(0),
+            rest: AtomicU32::new(0),
+            carved: AtomicU32::new(0),
+            tries: Cell::new(0),
+            state: Cell::new(State::Current),
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
+            all_next: Cell::new(ptr::null()),
+            all_previous: Cell::new(ptr::null()),
+        },
+        remote: RemoteLine {
+            queue: RemoteQueue::new(),
+            inbox_next: AtomicPtr::new(ptr::null_mut()),
+        },
+    };
+
+    /// The descriptor of the page that an address lies in; `None` outside
+    /// the window. Of a page that is free it is of [`Kind::Nothing`].
+    #[inline(always)]
+    pub fn of(base: usize, address: usize) -> Option<&'static Self> {
+        let descriptor = window::descriptor_of(base, address)?;
+        // SAFETY: the page map names descriptors only, or the window's first
+        // page, which reads as zeros, a descriptor of `Kind::Nothing`. Both
+        // are never unmapped.
+        Some(unsafe { &*(descriptor as *const Self) })
+    }
+
+    /// Makes a descriptor of a run: a slab of `class` for `holder`, or one
+    /// block. The caller puts it on lists and then calls [`Slab::publish`].
+    pub fn set_up(lease: Lease, class: Option<SizeClass>, holder: *mut ()) -> &'static Self {
+        // SAFETY: the lease's slot is a descriptor's memory, the caller's.
+        let slab = unsafe { &*(lease.descriptor as *const Self) };
+        let set = |field: &AtomicU32, value| field.store(value, Ordering::Relaxed);
+        let (kind, size) = match class {
+            Some(class) if class.is_small() => (Kind::Small, class.size()),
+            Some(class) => (Kind::Medium, class.size()),
+            None => (Kind::Run, lease.run.pages as usize * PAGE),
+        };
+        slab.remote.queue.reset();
+        slab.start
+            .store(window::address_of(lease.run.first), Ordering::Relaxed);
+        set(&slab.pages, lease.run.pages);
+        set(&slab.reciprocal, reciprocal_of(size));
+        set(&slab.bound, 0);
+        set(&slab.line.counter, 0);
+        set(&slab.line.rest, 0);
+        set(&slab.line.carved, 0);
+        slab.clean.store(lease.run.clean.into(), Ordering::Relaxed);
+        slab.class.store(
+            class.map_or(0, |class| class.index() as u8),
+            Ordering::Relaxed,
+        );
+        slab.line.free.store(ptr::null_mut(), Ordering::Relaxed);
+        slab.line.tries.set(0);
+        slab.line.state.set(State::Current);
+        slab.set_kind(kind);
+        slab.set_holder(holder);
+        slab
+    }
+
+    /// Makes the slab's addresses known. For a run only the first page's:
+    /// its block starts there.
+    pub fn publish(&'static self) {
+        let address = ptr::from_ref(self) as usize;
+        let pages = if self.kind() == Kind::Run { 1 } else { self.pages() };
+        window::set_descriptor(window::page_of(self.start()), pages, Some(address));
+    }
+
+    /// Unmakes the descriptor and returns what [`Slab::set_up`] got, and how
+    /// many of its first pages may have been written to. Nothing may refer
+    /// to the slab; it is on no list.
+    pub fn take_down(&'static self) -> (Lease, u32) {
+        let (kind, pages) = (self.kind(), self.pages());
+        let first = window::page_of(self.start());
+        let entries = if kind == Kind::Run { 1 } else { pages };
+        window::set_descriptor(first, entries, None);
+        let dirty = if kind == Kind::Run {
+            pages
+        } else {
+            (self.carved() as usize * self.size()).div_ceil(PAGE) as u32
+        };
+        let lease = Lease {
+            run: Run {
+                first,
+                pages,
+                clean: self.is_clean(),
+            },
+            descriptor: ptr::from_ref(self) as usize,
+        };
+        self.set_kind(Kind::Nothing);
+        self.set_holder(ptr::null_mut());
+        (lease, dirty)
+    }
+
+    /// What the descriptor describes.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        match self.kind.load(Ordering::Relaxed) {
+            1 => Kind::Small,
+            2 => Kind::Medium,
+            3 => Kind::Run,
+            _ => Kind::Nothing,
+        }
+    }
+
+    fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    /// Whether this is not a slab that `heap`'s thread frees into by the fast
+    /// path.
+    #[inline(always)]
+    pub fn is_not_of(&self, heap: *mut ()) -> bool {
+        // SAFETY: the offset is that field's.
+        unsafe { folded::differs::<OWNER>(self.at(), heap) }
+    }
+
+    #[inline(always)]
+    fn at(&self) -> *const () {
+        ptr::from_ref(self).cast()
+    }
+
+    /// What marks this slab's free blocks: the descriptor's address, which
+    /// no program has a reason to store.
+    #[inline(always)]
+    fn key(&self) -> usize {
+        self.at() as usize
+    }
+
+    /// The heap that the slab belongs to.
+    #[inline]
+    pub fn holder(&self) -> *mut () {
+        self.holder.load(Ordering::Relaxed)
+    }
+
+    /// Gives the slab to another heap.
+    pub fn set_holder(&self, holder: *mut ()) {
+        self.holder.store(holder, Ordering::Relaxed);
+        let owner = if self.kind() == Kind::Small {
+            holder
+        } else {
+            ptr::null_mut()
+        };
+        self.owner.store(owner, Ordering::Relaxed);
+    }
+
+    /// The address of the first block.
+    #[inline]
+    pub fn start(&self) -> usize {
+        self.start.load(Ordering::Relaxed)
+    }
+
+    /// The length of the run.
+    pub fn pages(&self) -> u32 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a run has become longer or shorter.
+    pub fn set_pages(&self, pages: u32) {
+        self.pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// Whether the run's pages were clean when it was taken.
+    pub fn is_clean(&self) -> bool {
+        self.clean.load(Ordering::Relaxed) != 0
+    }
+
+    /// The slab's class; not for runs.
+    pub fn class(&self) -> SizeClass {
+        SizeClass::from_index(self.class.load(Ordering::Relaxed).into())
+    }
+
+    /// The size of its blocks in bytes.
+    #[inline]
+    pub fn size(&self) -> usize {
+        match self.kind() {
+            Kind::Run => self.pages() as usize * PAGE,
+            _ => self.class().size(),
+        }
+    }
+
+    /// The page behind the run.
+    pub fn end(&self) -> PageIndex {
+        PageIndex(window::page_of(self.start()).0 + self.pages())
+    }
+
+    /// How many blocks have been cut.
+    pub fn carved(&self) -> u32 {
+        self.line.carved.load(Ordering::Relaxed)
+    }
+
+    /// The number of blocks that were handed out and are not in the local
+    /// list: live, or in the remote queue. Not for a current slab.
+    pub fn handed_out(&self) -> u32 {
+        // Acquire pairs with the Release in `push`: who finds all blocks
+        // free may give the slab back, and must see the blocks' marks.
+        let counter = self.line.counter.load(Ordering::Acquire);
+        counter.wrapping_add(self.line.rest.load(Ordering::Relaxed))
+    }
+
+    /// Sets the number of frees until the holder must look, and what to add
+    /// to it to get the number of blocks handed out.
+    pub fn arm(&self, counter: u32, rest: u32) {
+        self.line.counter.store(counter, Ordering::Relaxed);
+        self.line.rest.store(rest, Ordering::Relaxed);
+    }
+
+    /// Blocks that other threads have freed.
+    pub fn remote(&self) -> &RemoteQueue {
+        &self.remote.queue
+    }
+
+    /// Where the slab stands; under the holder's lock.
+    pub fn state(&self) -> State {
+        self.line.state.get()
+    }
+
+    /// Sets where the slab stands; under the holder's lock.
+    pub fn set_state(&self, state: State) {
+        self.line.state.set(state);
+    }
+
+    /// How often the current slab was looked at in vain; under the lock.
+    pub fn tries(&self) -> &Cell<u8> {
+        &self.line.tries
+    }
+
+    /// Links of the list of slabs with free blocks; under the lock.
+    pub fn links(&self) -> (&Cell<*const Slab>, &Cell<*const Slab>) {
+        (&self.line.next, &self.line.previous)
+    }
+
+    /// Links of the list of all slabs of a heap; under the lock.
+    pub fn all_links(&self) -> (&Cell<*const Slab>, &Cell<*const Slab>) {
+        (&self.line.all_next, &self.line.all_previous)
+    }
+
+    /// Whether an address in a small slab is the start of a block that has
+    /// been cut. Exact.
+    ///
+    /// With m = floor(2^32 / size) + 1 and m * size = 2^32 + e, the offset
+    /// q * size + r has the product q * e + r * m modulo 2^32. For r = 0
+    /// that is q * e, at most the bound for blocks that have been cut and
+    /// above it for others; for r > 0 it is at least m, above any bound, and
+    /// does not wrap for the offsets in a slab (tested for every class).
+    /// Reference: Lemire, Kaser, Kurz, "Faster remainder by direct
+    /// computation", 2019.
+    #[inline(always)]
+    pub fn is_small_block(&self, address: usize) -> bool {
+        // SAFETY: the offsets are those fields'.
+        unsafe { !folded::product_exceeds::<RECIPROCAL, BOUND>(self.at(), (address as u16).into()) }
+    }
+
+    /// Whether an address in the slab is the start of a block, whatever the
+    /// kind of the slab.
+    #[inline]
+    pub fn is_block(&self, address: usize) -> bool {
+        if self.kind() == Kind::Run {
+            return address == self.start();
+        }
+        let offset = address.wrapping_sub(self.start()) as u32;
+        offset.wrapping_mul(self.reciprocal.load(Ordering::Relaxed))
+            <= self.bound.load(Ordering::Relaxed)
+            && self.carved() > 0
+    }
+
+    /// Takes the first block of the local list. `None`: the list is empty.
+    ///
+    /// # Errors
+    ///
+    /// The block, when it has lost its mark: it was freed twice, or written
+    /// to after it was freed.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the owner's thread, or holds the holder's lock where no
+    /// thread is the owner.
+    #[inline(always)]
+    pub unsafe fn pop(&self) -> Result<Option<*mut u8>, *mut u8> {
+        let block = self.line.free.load(Ordering::Relaxed);
+        if block.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: the list holds blocks of this slab.
+        let words = unsafe { &*block };
+        if cfg!(feature = "checks") && words.key.get() != self.key() {
+            return Err(block.cast());
+        }
+        self.line
+            .free
+            .store(words.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        if cfg!(feature = "checks") {
+            // A forked child that finds this thread between the two stores
+            // has a block that is on no list, not a block without a mark.
+            compiler_fence(Ordering::Release);
+            words.key.set(0);
+        }
+        Ok(Some(block.cast()))
+    }
+
+    /// Puts a block on the local list. Returns whether it was the last free
+    /// before the holder must look at the slab.
+    ///
+    /// # Errors
+    ///
+    /// `Err(())` when the block is the list's first already.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::pop`]; the block is one of this slab.
+    #[inline(always)]
+    pub unsafe fn push(&self, block: *mut u8) -> Result<bool, ()> {
+        let block = block.cast::<Block>();
+        let first = self.line.free.load(Ordering::Relaxed);
+        if cfg!(feature = "checks") && first == block {
+            return Err(());
+        }
+        // SAFETY: the block is one of this slab, and the caller's.
+        let words = unsafe { &*block };
+        words.next.store(first, Ordering::Relaxed);
+        if cfg!(feature = "checks") {
+            words.key.set(self.key());
+        }
+        // A forked child that finds this thread between the stores has a
+        // block that is on no list, not a list that ends in the void.
+        compiler_fence(Ordering::Release);
+        self.line.free.store(block, Ordering::Relaxed);
+        compiler_fence(Ordering::Release);
+        // SAFETY: the counter is the owner's, and so the calling thread's.
+        Ok(unsafe { folded::count_down::<COUNTER>(self.at()) })
+    }
+
+    /// Puts a block that another thread frees in the remote queue.
+    ///
+    /// # Safety
+    ///
+    /// The block is one of this slab, and the caller's.
+    #[inline]
+    pub unsafe fn push_remote(&self, block: *mut u8) -> super::Pushed {
+        let start = self.start();
+        // SAFETY: the block is one of this slab, and the caller's.
+        let words = unsafe { &*block.cast::<Block>() };
+        self.remote
+            .queue
+            .push(((block as usize - start) / 16) as u32, |below| {
+                let below = below.map_or(0, |block| start + block as usize * 16);
+                words.next.store(below as *mut Block, Ordering::Relaxed);
+                if cfg!(feature = "checks") {
+                    words.key.set(self.key());
+                }
+            })
+    }
+
+    /// Moves what is in the remote queue to the local list; returns how many
+    /// blocks.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::pop`].
+    pub unsafe fn collect(&self) -> u32 {
+        let Some((top, count)) = self.remote.queue.take() else {
+            return 0;
+        };
+        let top = (self.start() + top as usize * 16) as *mut Block;
+        let local = self.line.free.load(Ordering::Relaxed);
+        if !local.is_null() {
+            // Find the end of the chain, no further than it can be.
+            let mut last = top;
+            for _ in 1..count {
+                // SAFETY: the queue holds blocks of this slab, and `count`
+                // of them, linked.
+                last = unsafe { &*last }.next.load(Ordering::Relaxed);
+            }
+            // SAFETY: as above.
+            unsafe { &*last }.next.store(local, Ordering::Relaxed);
+        }
+        self.line.free.store(top, Ordering::Relaxed);
+        count
+    }
+
+    /// Whether blocks can still be cut.
+    pub fn can_carve(&self) -> bool {
+        self.carved() < self.class().capacity()
+    }
+
+    /// Cuts the blocks of the next page and puts them on the local list,
+    /// which is empty.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::pop`], and [`Slab::can_carve`].
+    pub unsafe fn carve(&self) {
+        let (size, carved) = (self.size(), self.carved());
+        let offset = carved as usize * size;
+        let page_end = (offset + size).next_multiple_of(PAGE);
+        let end = (carved + ((page_end - offset) / size) as u32).min(self.class().capacity());
+        let mut address = self.start() + offset;
+        let last = self.start() + (end as usize - 1) * size;
+        self.line.free.store(address as *mut Block, Ordering::Relaxed);
+        loop {
+            // SAFETY: the addresses are of blocks of this slab that nobody
+            // has had yet.
+            let words = unsafe { &*(address as *const Block) };
+            words.key.set(self.key());
+            if address == last {
+                words.next.store(ptr::null_mut(), Ordering::Relaxed);
+                break;
+            }
+            address += size;
+            words.next.store(address as *mut Block, Ordering::Relaxed);
+        }
+        self.set_carved(end);
+    }
+
+    /// Cuts one block and returns it, untouched.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::carve`].
+    pub unsafe fn carve_one(&self) -> *mut u8 {
+        let carved = self.carved();
+        self.set_carved(carved + 1);
+        (self.start() + carved as usize * self.size()) as *mut u8
+    }
+
+    fn set_carved(&self, carved: u32) {
+        self.line.carved.store(carved, Ordering::Relaxed);
+        self.bound
+            .store(bound_of(self.size(), carved), Ordering::Relaxed);
+    }
+
+    /// Counts the local list, whose owner may be changing it. `None`: it is
+    /// longer than it can be or leads astray, because of a double free or a
+    /// write after free, or because the owner was faster.
+    pub fn count_free(&self) -> Option<u32> {
+        let (start, carved) = (self.start(), self.carved());
+        let length = carved as usize * self.size();
+        let mut count = 0;
+        let mut block = self.line.free.load(Ordering::Relaxed);
+        while !block.is_null() {
+            let offset = (block as usize).wrapping_sub(start);
+            if count >= carved || offset >= length || offset % 16 != 0 {
+                return None;
+            }
+            count += 1;
+            // SAFETY: the address lies in the carved part of a slab that the
+            // caller keeps from being given back, by the holder's lock.
+            block = unsafe { &*block }.next.load(Ordering::Relaxed);
+        }
+        Some(count)
+    }
+
+    /// A block that does not have the mark of a free one, if any: a slab
+    /// that is about to be given back, by the count, must have none.
+    pub fn find_unfree(&self) -> Option<usize> {
+        let (start, size) = (self.start(), self.size());
+        (0..self.carved() as usize)
+            .map(|block| start + block * size)
+            // SAFETY: the blocks have been cut, and the slab is still there.
+            .find(|&block| unsafe { &*(block as *const Block) }.key.get() != self.key())
+    }
+
+    /// Whether a block has the mark of a free one.
+    ///
+    /// # Safety
+    ///
+    /// The address is that of a block.
+    pub unsafe fn is_marked(&self, address: *mut u8) -> bool {
+        // SAFETY: as the caller promises.
+        cfg!(feature = "checks")
+            && unsafe { &*address.cast::<Block>() }.key.get() == self.key()
+    }
+
+    /// Whether what the descriptor says is possible.
+    pub fn is_valid(&self) -> bool {
+        match self.kind() {
+            Kind::Nothing => false,
+            Kind::Run => self.start() % PAGE == 0 && self.pages() > 0,
+            Kind::Small | Kind::Medium => {
+                self.carved() <= self.class().capacity()
+                    && self.start() % (self.class().slab_pages() * PAGE) == 0
+                    && self.pages() as usize == self.class().slab_pages()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interior_test_is_exact_for_every_class() {
+        for class in SizeClass::all() {
+            let size = class.size();
+            let bytes = class.slab_pages() * PAGE;
+            for carved in [1, 2, class.capacity() / 2, class.capacity()] {
+                let (m, bound) = (reciprocal_of(size), bound_of(size, carved));
+                for offset in 0..bytes {
+                    let is_block = offset % size == 0 && offset / size < carved as usize;
+                    let found = (offset as u32).wrapping_mul(m) <= bound;
+                    assert_eq!(found, is_block, "{class:?}, {carved} carved, {offset}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Slabs: runs cut into equal blocks of one size class.
+//!
+//! May call: `pages`, `os` and the leaf modules. It knows what one slab is
+//! and does; which slab serves whom is the business of `heap`.
+//!
+//! ```text
+//!  descriptor (three cache lines, outside the blocks' reach)
+//!   everyone reads  | owner holder start | reciprocal bound | kind class
+//!   the owner writes| free counter rest carved | links
+//!   others write    | remote queue | inbox link
+//!
+//!  run   | block 0 | block 1 | block 2 | ... carved |  not carved yet  |
+//!          next
+//!          key       <- a free block's two words; the rest is the user's
+//! ```
+//!
+//! A free block holds the link to the next free one and the slab's *key*, the
+//! descriptor's address, which marks it as free. A block that is handed out must
+//! have its mark, and loses it; so no block is handed out twice.
+
+#[cfg(not(loom))]
+mod descriptor;
+mod inbox;
+mod remote;
+
+#[cfg(not(loom))]
+pub use descriptor::{Kind, Slab, State, UNKNOWN};
+pub use inbox::Inbox;
+pub use remote::Pushed;

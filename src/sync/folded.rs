@@ -1,0 +1,149 @@
+//! Atomic loads as operands.
+//!
+//! On x86-64 an instruction can take one operand from memory, but compilers
+//! load an atomic into a register first. On the fast paths, where every word
+//! that another thread may write is atomic, that is one instruction in five;
+//! so these few are written out. Each is a relaxed access to one field of a
+//! structure, as the portable form beside it says.
+
+#[cfg(not(target_arch = "x86_64"))]
+use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+/// The field of type `$type` at an offset in a structure.
+#[cfg(not(target_arch = "x86_64"))]
+macro_rules! field {
+    ($at:expr, $offset:expr, $type:ty) => {
+        // SAFETY: the caller promises a field of this type there.
+        unsafe { &*$at.wrapping_byte_add($offset).cast::<$type>() }
+    };
+}
+
+/// Whether the pointer at `at + OFFSET` is not `value`.
+///
+/// # Safety
+///
+/// There is a pointer there.
+#[inline(always)]
+pub unsafe fn differs<const OFFSET: usize>(at: *const (), value: *const ()) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: a load of an aligned word, as the caller promises.
+        unsafe {
+            core::arch::asm!(
+                "cmp qword ptr [{at} + {offset}], {value}",
+                "jne {yes}",
+                at = in(reg) at,
+                value = in(reg) value,
+                offset = const OFFSET,
+                yes = label { return true },
+                options(nostack, readonly)
+            );
+        }
+        false
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        field!(at, OFFSET, AtomicPtr<()>).load(Ordering::Relaxed) != value.cast_mut()
+    }
+}
+
+/// Whether `factor` times the word at `at + BY`, modulo 2^32, is above the
+/// word at `at + LIMIT`.
+///
+/// # Safety
+///
+/// There are two 32-bit words there.
+#[inline(always)]
+pub unsafe fn product_exceeds<const BY: usize, const LIMIT: usize>(
+    at: *const (),
+    factor: u32,
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: loads of aligned words, as the caller promises.
+        unsafe {
+            core::arch::asm!(
+                "imul {factor:e}, dword ptr [{at} + {by}]",
+                "cmp {factor:e}, dword ptr [{at} + {limit}]",
+                "ja {yes}",
+                at = in(reg) at,
+                factor = inout(reg) factor => _,
+                by = const BY,
+                limit = const LIMIT,
+                yes = label { return true },
+                options(nostack, readonly)
+            );
+        }
+        false
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let by = field!(at, BY, AtomicU32).load(Ordering::Relaxed);
+        let limit = field!(at, LIMIT, AtomicU32).load(Ordering::Relaxed);
+        factor.wrapping_mul(by) > limit
+    }
+}
+
+/// Takes one from the word at `at + OFFSET`; returns whether it is zero now.
+/// Not one step for other writers. The store is a release.
+///
+/// # Safety
+///
+/// There is a 32-bit word there that only the calling thread writes.
+#[inline(always)]
+pub unsafe fn count_down<const OFFSET: usize>(at: *const ()) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: a load and a store of an aligned word, as the caller
+        // promises; every store is a release here.
+        unsafe {
+            core::arch::asm!(
+                "dec dword ptr [{at} + {offset}]",
+                "jz {yes}",
+                at = in(reg) at,
+                offset = const OFFSET,
+                yes = label { return true },
+                options(nostack)
+            );
+        }
+        false
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let word = field!(at, OFFSET, AtomicU32);
+        let less = word.load(Ordering::Relaxed).wrapping_sub(1);
+        word.store(less, Ordering::Release);
+        less == 0
+    }
+}
+
+/// The signed 32-bit word at `at + index * 4 - BELOW`, extended.
+///
+/// # Safety
+///
+/// There is such a word there.
+#[inline(always)]
+pub unsafe fn entry<const BELOW: usize>(at: usize, index: usize) -> isize {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let value: isize;
+        // SAFETY: a load of an aligned word, as the caller promises.
+        unsafe {
+            core::arch::asm!(
+                "movsxd {value}, dword ptr [{at} + 4 * {index} - {below}]",
+                at = in(reg) at,
+                index = in(reg) index,
+                below = const BELOW,
+                value = lateout(reg) value,
+                options(nostack, readonly, pure, preserves_flags)
+            );
+        }
+        value
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let word = (at - BELOW + 4 * index) as *const AtomicI32;
+        // SAFETY: as the caller promises.
+        unsafe { &*word }.load(Ordering::Relaxed) as isize
+    }
+}

@@ -1,0 +1,492 @@
+//! Builds what the tests need and starts children under the built library.
+//!
+//! Every test program runs in a child with a time limit, so a deadlock is a
+//! failed test and not a suite that never ends.
+//!
+//! `BIFOLD_TEST_LIBRARY` chooses what the children are preloaded with: unset,
+//! the `libbifold.so` of this workspace, built on first use; a path, that
+//! library; empty, nothing at all. The last runs the suite on the system's
+//! malloc and so checks the tests themselves.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+const SIGABRT: i32 = 6;
+
+/// The exit code of a case that can't run here; `check.h` uses the same.
+pub const SKIPPED: i32 = 77;
+
+/// The library that children are preloaded with, or `None` for the system's
+/// malloc.
+pub fn library() -> Option<&'static Path> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    LIBRARY
+        .get_or_init(|| match std::env::var_os("BIFOLD_TEST_LIBRARY") {
+            Some(path) if path.is_empty() => None,
+            Some(path) => Some(fs::canonicalize(&path).unwrap_or_else(|error| {
+                panic!("BIFOLD_TEST_LIBRARY={}: {error}", path.display())
+            })),
+            None => Some(build_library()),
+        })
+        .as_deref()
+}
+
+/// Builds `libbifold.so` in a target directory of its own: the outer cargo may
+/// hold the lock of the usual one.
+fn build_library() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "-p", "bifold-ffi", "--release"])
+        .args(["--message-format=json", "--target-dir"])
+        .arg(root.join("target").join("preload"))
+        .current_dir(root)
+        .output()
+        .expect("cargo starts");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "cargo can't build libbifold.so: {}\n{}\n{messages}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let end = messages
+        .rfind("/libbifold.so\"")
+        .expect("cargo names libbifold.so among its artifacts")
+        + "/libbifold.so".len();
+    let start = messages[..end].rfind('"').expect("the path is quoted") + 1;
+    let path = PathBuf::from(&messages[start..end]);
+    assert!(path.is_file(), "{} does not exist", path.display());
+    path
+}
+
+/// The program built from `tests/c/NAME.c` or `tests/c/NAME.cpp`.
+pub fn c_program(name: &str) -> PathBuf {
+    c_artifact(name, name, &[])
+}
+
+/// `tests/c/SOURCE.c` or `.cpp`, built into a file called `output` with more
+/// arguments to the compiler.
+///
+/// The file is built anew when any test source, or this file, is newer.
+pub fn c_artifact(source: &str, output: &str, arguments: &[&OsStr]) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, Arc<OnceLock<PathBuf>>>>> = Mutex::new(None);
+    let built = Arc::clone(
+        BUILT
+            .lock()
+            .expect("no build panics with the lock")
+            .get_or_insert_default()
+            .entry(output.to_owned())
+            .or_default(),
+    );
+    built
+        .get_or_init(|| compile(source, output, arguments))
+        .clone()
+}
+
+fn compile(source: &str, output: &str, arguments: &[&OsStr]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = root.join("tests").join("c");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
+    fs::create_dir_all(&directory).expect("the target directory is writable");
+    let path = directory.join(output);
+    if is_newer(&path, &[&sources, &root.join(file!())]) {
+        return path;
+    }
+    let c = sources.join(source).with_extension("c");
+    let cpp = c.with_extension("cpp");
+    let (file, compiler, variable) = if c.exists() {
+        (c, "cc", "CC")
+    } else {
+        (cpp, "c++", "CXX")
+    };
+    let compiler = std::env::var_os(variable).unwrap_or_else(|| compiler.into());
+    // Another test process may build the same file at the same time.
+    let unfinished = directory.join(format!("{output}.{}", process::id()));
+    let result = Command::new(&compiler)
+        .args(["-O1", "-g", "-pthread", "-fno-builtin"])
+        .args(["-Wall", "-Wno-unknown-warning-option"])
+        // Misuse of the heap is what many of the programs are about.
+        .args(["-Wno-use-after-free", "-Wno-free-nonheap-object"])
+        .args(["-Wno-alloc-size-larger-than", "-Wno-deprecated-declarations"])
+        .arg("-o")
+        .arg(&unfinished)
+        .arg(&file)
+        .args(arguments)
+        .arg("-ldl")
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", compiler.display()));
+    let messages = String::from_utf8_lossy(&result.stderr);
+    assert!(
+        result.status.success(),
+        "{} can't be built:\n{messages}",
+        file.display()
+    );
+    eprint!("{messages}");
+    fs::rename(&unfinished, &path).expect("the built program can be renamed");
+    path
+}
+
+/// Whether `path` is younger than each of the files, and than every file in
+/// those of them that are directories.
+fn is_newer(path: &Path, sources: &[&Path]) -> bool {
+    let Ok(built) = fs::metadata(path).and_then(|data| data.modified()) else {
+        return false;
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for source in sources {
+        match fs::read_dir(source) {
+            Ok(entries) => files.extend(entries.map(|entry| entry.expect("readable").path())),
+            Err(_) => files.push(source.to_path_buf()),
+        }
+    }
+    files.iter().all(|file| {
+        fs::metadata(file)
+            .and_then(|data| data.modified())
+            .is_ok_and(|changed| changed < built)
+    })
+}
+
+/// A child to be started, by default under [`library`].
+#[derive(Clone)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    limits: String,
+    preload: Option<PathBuf>,
+    time_limit: Duration,
+    user: Option<u32>,
+}
+
+impl Program {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            limits: String::new(),
+            preload: library().map(Path::to_owned),
+            time_limit: TIME_LIMIT,
+            user: None,
+        }
+    }
+
+    /// The program built from `tests/c/NAME.c` or `.cpp`.
+    pub fn c(name: &str) -> Self {
+        Self::new(c_program(name))
+    }
+
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn without_preload(mut self) -> Self {
+        self.preload = None;
+        self
+    }
+
+    /// Starts under `ulimit OPTION VALUE`, for example `("-v", 65536)`.
+    pub fn ulimit(mut self, option: &str, value: u64) -> Self {
+        self.limits
+            .push_str(&format!("ulimit {option} {value} || exit 99; "));
+        self
+    }
+
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Runs as this user and group; only root can.
+    pub fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
+        self
+    }
+
+    /// What `std` would start.
+    pub fn command(&self) -> Command {
+        let mut command;
+        if self.limits.is_empty() {
+            command = Command::new(&self.path);
+        } else {
+            // The shell sets the limits, and runs without the preload itself.
+            command = Command::new("sh");
+            command
+                .arg("-c")
+                .arg(format!("{}exec env \"$@\"", self.limits))
+                .arg("sh");
+            if let Some(library) = &self.preload {
+                let mut setting = OsString::from("LD_PRELOAD=");
+                setting.push(library);
+                command.arg(setting);
+            }
+            command.arg(&self.path);
+        }
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("BIFOLD_") || text.starts_with("LD_") || text == "GLIBC_TUNABLES" {
+                command.env_remove(&name);
+            }
+        }
+        if let Some(library) = &self.preload {
+            // The programs look for the library themselves: see `check.h`.
+            command.env("TEST_NEEDS_BIFOLD", "1");
+            if self.limits.is_empty() {
+                command.env("LD_PRELOAD", library);
+            }
+        }
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(id) = self.user {
+            command.uid(id).gid(id);
+        }
+        command
+    }
+
+    /// Starts the child, waits for it, and panics when it takes too long.
+    pub fn run(&self) -> Output {
+        self.run_with_input(b"")
+    }
+
+    pub fn run_with_input(&self, input: &[u8]) -> Output {
+        let name = self.name();
+        let mut child = self
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own, so that its children die with it.
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let deadline = Instant::now() + self.time_limit;
+        let stdout = read_all(child.stdout.take().expect("stdout is piped"));
+        let stderr = read_all(child.stderr.take().expect("stderr is piped"));
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let input = input.to_owned();
+        // A child that reads nothing is no error.
+        thread::spawn(move || drop(stdin.write_all(&input)));
+
+        let status = wait_until(&mut child, deadline);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let texts = status.and_then(|status| {
+            let out = stdout.recv_timeout(left()).ok()?;
+            let err = stderr.recv_timeout(left()).ok()?;
+            Some((status, out, err))
+        });
+        let Some((status, out, err)) = texts else {
+            kill_group(child.id());
+            drop(child.wait());
+            let grace = Duration::from_secs(2);
+            panic!(
+                "{name}: still running after {:?}{}\nstdout: {}\nstderr: {}",
+                self.time_limit,
+                if status.is_some() { " (a child of it)" } else { "" },
+                text(&stdout.recv_timeout(grace).unwrap_or_default()),
+                text(&stderr.recv_timeout(grace).unwrap_or_default()),
+            );
+        };
+        Output {
+            name,
+            status,
+            stdout: text(&out),
+            stderr: text(&err),
+        }
+    }
+
+    fn name(&self) -> String {
+        let file = self.path.file_name().unwrap_or(self.path.as_os_str());
+        let mut name = file.to_string_lossy().into_owned();
+        for argument in &self.arguments {
+            name.push(' ');
+            name.push_str(&argument.to_string_lossy());
+        }
+        name
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is still worth showing, and nobody
+        // listens any more when the child took too long.
+        drop(pipe.read_to_end(&mut bytes));
+        drop(sender.send(bytes));
+    });
+    receiver
+}
+
+fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait().expect("the child can be waited for") {
+            return Some(status);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+fn kill_group(leader: u32) {
+    drop(
+        Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -KILL -{leader}"))
+            .status(),
+    );
+}
+
+/// What a child left behind.
+pub struct Output {
+    pub name: String,
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// The child exited with 0, and said nothing on standard error.
+    pub fn assert_success(&self) {
+        assert!(
+            self.status.success() && self.stderr.is_empty(),
+            "{}",
+            self.describe()
+        );
+    }
+
+    pub fn describe(&self) -> String {
+        format!(
+            "{}: {}\nstdout: {}\nstderr: {}",
+            self.name, self.status, self.stdout, self.stderr
+        )
+    }
+}
+
+/// Runs one case of a C program, which is silent and exits with 0 when all is
+/// well.
+pub fn run_case(program: &Program) {
+    let output = program.run();
+    if output.status.code() == Some(SKIPPED) {
+        assert!(
+            library().is_none() || !output.stdout.contains("needs bifold"),
+            "{}",
+            output.describe()
+        );
+        eprint!("{}", output.stdout);
+        return;
+    }
+    output.assert_success();
+    assert!(output.stdout.is_empty(), "{}", output.describe());
+}
+
+/// Checks that each case that a C program knows has a test, and the reverse.
+pub fn assert_all_listed(program: &str, tested: &[&str]) {
+    let output = Program::c(program).without_preload().arg("--list").run();
+    output.assert_success();
+    let mut known: Vec<&str> = output.stdout.lines().collect();
+    let mut tested = tested.to_vec();
+    known.sort_unstable();
+    tested.sort_unstable();
+    assert_eq!(known, tested, "cases of {program} and their tests");
+}
+
+/// Defines a test for each case of a C program, and one that checks that none
+/// is left out.
+macro_rules! cases {
+    ($module:ident: $($case:ident)+) => {
+        mod $module {
+            use crate::support::{Program, assert_all_listed, run_case};
+            $(
+                #[test]
+                fn $case() {
+                    run_case(&Program::c(stringify!($module)).arg(stringify!($case)));
+                }
+            )+
+            #[test]
+            fn every_case_has_a_test() {
+                assert_all_listed(stringify!($module), &[$(stringify!($case)),+]);
+            }
+        }
+    };
+}
+pub(crate) use cases;
+
+/// The child died of SIGABRT with exactly one line on standard error,
+/// `bifold: WHAT: 0xADDRESS`, where WHAT starts with one of those given.
+///
+/// A child that has written an address to standard output has died of that one.
+pub fn assert_dies(output: &Output, accepted: &[&str]) {
+    if let Err(complaint) = check_death(output, accepted) {
+        panic!("{complaint}");
+    }
+}
+
+/// What [`assert_dies`] would panic with, for tests of many children.
+pub fn check_death(output: &Output, accepted: &[&str]) -> Result<(), String> {
+    let told = output.stdout.trim().strip_prefix("0x");
+    let expected = told.and_then(|hex| usize::from_str_radix(hex, 16).ok());
+    let report = parse_report(&output.stderr);
+    let is_expected = report.is_some_and(|(what, address)| {
+        accepted.iter().any(|start| what.starts_with(start))
+            && expected.is_none_or(|expected| expected == address)
+    });
+    if is_expected && output.status.signal() == Some(SIGABRT) {
+        return Ok(());
+    }
+    Err(format!(
+        "expected SIGABRT and one of {accepted:?}\n{}",
+        output.describe()
+    ))
+}
+
+fn parse_report(stderr: &str) -> Option<(&str, usize)> {
+    let line = stderr.strip_suffix('\n')?;
+    if line.contains('\n') {
+        return None;
+    }
+    let (what, address) = line.strip_prefix("bifold: ")?.rsplit_once(": 0x")?;
+    Some((what, usize::from_str_radix(address, 16).ok()?))
+}
+
+#[test]
+fn a_report_is_one_line_of_three_parts() {
+    let good = "bifold: double free: 0x7f00\n";
+    assert_eq!(parse_report(good), Some(("double free", 0x7f00)));
+    for bad in [
+        "",
+        "bifold: double free: 0x7f00",
+        "bifold: double free: 7f00\n",
+        "bifold: double free\n",
+        "double free: 0x7f00\n",
+        "bifold: double free: 0x7f00\nbifold: double free: 0x7f00\n",
+        "noise\nbifold: double free: 0x7f00\n",
+    ] {
+        assert_eq!(parse_report(bad), None, "{bad:?}");
+    }
+}

@@ -1,0 +1,65 @@
+//! The library exports what `tests/golden/symbols.txt` lists, no less and no
+//! more: a missing function would be served by another malloc, and one too many
+//! would get in the way of the program's own.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::process::Command;
+
+use crate::support;
+
+const GOLDEN: &str = include_str!("../golden/symbols.txt");
+
+#[test]
+fn the_library_exports_what_is_listed() {
+    let Some(library) = support::library() else {
+        println!("skipped: the list is bifold's");
+        return;
+    };
+    let output = Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(library)
+        .output()
+        .expect("nm starts");
+    assert!(output.status.success(), "nm: {}", output.status);
+    let names = String::from_utf8(output.stdout).expect("names are ASCII");
+    let found: BTreeSet<&str> = names
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .collect();
+    let differences = compare(&found, &GOLDEN.lines().collect());
+    assert!(
+        differences.is_empty(),
+        "{} against tests/golden/symbols.txt:\n{differences}",
+        library.display()
+    );
+}
+
+/// A line for each name that only one side has.
+fn compare(found: &BTreeSet<&str>, listed: &BTreeSet<&str>) -> String {
+    let mut lines = String::new();
+    for name in listed.difference(found) {
+        writeln!(lines, "- {name} is listed, but not exported").expect("a string takes all");
+    }
+    for name in found.difference(listed) {
+        writeln!(lines, "+ {name} is exported, but not listed").expect("a string takes all");
+    }
+    lines
+}
+
+#[test]
+fn the_list_is_sorted_and_free_of_doubles() {
+    let sorted: Vec<&str> = GOLDEN
+        .lines()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    assert_eq!(GOLDEN.lines().collect::<Vec<_>>(), sorted);
+}
+
+#[test]
+fn a_difference_is_shown_with_its_direction() {
+    let differences = compare(&BTreeSet::from(["a", "b"]), &BTreeSet::from(["b", "c"]));
+    let expected = "- c is listed, but not exported\n+ a is exported, but not listed\n";
+    assert_eq!(differences, expected);
+}
