@@ -557,7 +557,7 @@ impl Slab {
         self.set_carved(end);
     }
 
-    /// Cuts one block and returns it, untouched.
+    /// Cuts one block and returns it; of a clean run, untouched.
     ///
     /// # Safety
     ///
@@ -565,7 +565,13 @@ impl Slab {
     pub unsafe fn carve_one(&self) -> *mut u8 {
         let carved = self.carved();
         self.set_carved(carved + 1);
-        (self.start() + carved as usize * self.size()) as *mut u8
+        let block = self.start() + carved as usize * self.size();
+        if !self.is_clean() {
+            // What an earlier use of the run left may be this very mark.
+            // SAFETY: the block is one that nobody has had yet.
+            unsafe { &*(block as *const Block) }.key.set(0);
+        }
+        block as *mut u8
     }
 
     fn set_carved(&self, carved: u32) {
