@@ -11,6 +11,8 @@
 //! aligned to their size, and *medium* when they come from longer slabs.
 //! The tables are computed at compile time and tested against these rules.
 
+use crate::sync::folded;
+
 /// The smallest block, and the unit of all block sizes, in bytes.
 pub const GRAIN: usize = 16;
 /// Requests up to this many bytes find their slab by 16-byte step.
@@ -73,6 +75,17 @@ impl SizeClass {
     pub const fn for_medium(size: usize) -> Self {
         debug_assert!(size >= 1 && size <= MEDIUM_MAX);
         Self(index_of(size) as u8)
+    }
+
+    /// The class for a request of more than 256 and up to [`MEDIUM_MAX`]
+    /// bytes, for the fast path.
+    #[inline(always)]
+    pub fn for_long(size: usize) -> Self {
+        debug_assert!(size > 256 && size <= MEDIUM_MAX);
+        let last = (size - 1) as u32;
+        let top = folded::top_bit(last);
+        // As in `index_of`, with the constants drawn together.
+        Self((top * 8 - 56 + (last >> (top - 3))) as u8)
     }
 
     /// The class whose stride is a multiple of `alignment`, a power of two
@@ -177,6 +190,7 @@ mod tests {
         for size in 0..=MEDIUM_MAX {
             let class = SizeClass::for_size(size).unwrap();
             assert!(class.size() >= size);
+            assert!(size <= 256 || SizeClass::for_long(size) == class);
             if class.index() > 0 {
                 assert!(SizeClass::from_index(class.index() - 1).size() < size);
             }

@@ -5,31 +5,33 @@
 //! each. What happens without memory is in `operators.cpp`, reached by a jump,
 //! so that no frame of ours is on the stack when an exception is thrown.
 
-use core::ffi::{c_char, c_void};
+use core::ffi::c_void;
 
 use crate::inner;
 
+type Allocate = extern "C" fn(usize, usize) -> *mut c_void;
+type Die = extern "C" fn(usize);
+
 unsafe extern "C" {
-    fn bifold_new_failed(size: usize, alignment: usize) -> *mut c_void;
-    fn bifold_new_nothrow_failed(size: usize, alignment: usize) -> *mut c_void;
+    fn bifold_new_failed(
+        size: usize,
+        alignment: usize,
+        allocate: Allocate,
+        die: Die,
+    ) -> *mut c_void;
+    fn bifold_new_nothrow_failed(
+        size: usize,
+        alignment: usize,
+        allocate: Allocate,
+    ) -> *mut c_void;
 }
 
-/// Allocates without a handler, for `operators.cpp`.
-#[unsafe(no_mangle)]
-extern "C" fn bifold_try_new(size: usize, alignment: usize) -> *mut c_void {
+extern "C" fn allocate(size: usize, alignment: usize) -> *mut c_void {
     inner::allocate_aligned::<inner::Null>(size, alignment).cast()
 }
 
-/// Ends the process, for `operators.cpp`.
-///
-/// # Safety
-///
-/// `what` is a C string.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn bifold_die(what: *const c_char, value: usize) {
-    // SAFETY: as the caller promises.
-    let what = unsafe { core::ffi::CStr::from_ptr(what) };
-    inner::die(what.to_str().unwrap_or("operator new failed"), value)
+extern "C" fn die(size: usize) {
+    inner::die("operator new: out of memory, and no C++ runtime to throw", size);
 }
 
 /// Handlers, then an exception.
@@ -39,7 +41,7 @@ impl inner::OnFailure for Throw {
     #[inline(always)]
     fn failed(size: usize, alignment: usize) -> *mut u8 {
         // SAFETY: the function has no preconditions.
-        unsafe { bifold_new_failed(size, alignment) }.cast()
+        unsafe { bifold_new_failed(size, alignment, allocate, die) }.cast()
     }
 }
 
@@ -50,7 +52,7 @@ impl inner::OnFailure for Nothing {
     #[inline(always)]
     fn failed(size: usize, alignment: usize) -> *mut u8 {
         // SAFETY: the function has no preconditions.
-        unsafe { bifold_new_nothrow_failed(size, alignment) }.cast()
+        unsafe { bifold_new_nothrow_failed(size, alignment, allocate) }.cast()
     }
 }
 

@@ -9,12 +9,6 @@
 
 #include <cstddef>
 #include <dlfcn.h>
-#include <unistd.h>
-
-extern "C" {
-void *bifold_try_new(std::size_t size, std::size_t alignment) noexcept;
-void bifold_die(const char *what, std::size_t value) noexcept;
-}
 
 namespace std {
 using new_handler = void (*)();
@@ -50,11 +44,16 @@ std::new_handler handler() {
                           : reinterpret_cast<std::new_handler (*)()>(get)();
 }
 
+// Allocates, or returns null; and ends the process with a message. What Rust
+// exports from a shared library is visible to all, so these are handed over.
+using Allocate = void *(*)(std::size_t size, std::size_t alignment);
+using Die = void (*)(std::size_t size);
+
 // Memory at last, or null when there is no handler any more.
-void *retry(std::size_t size, std::size_t alignment) {
+void *retry(std::size_t size, std::size_t alignment, Allocate allocate) {
     while (std::new_handler call = handler()) {
         call();
-        if (void *block = bifold_try_new(size, alignment))
+        if (void *block = allocate(size, alignment))
             return block;
     }
     return nullptr;
@@ -63,24 +62,26 @@ void *retry(std::size_t size, std::size_t alignment) {
 } // namespace
 
 extern "C" __attribute__((visibility("hidden"))) void *
-bifold_new_failed(std::size_t size, std::size_t alignment) {
-    if (void *block = retry(size, alignment))
+bifold_new_failed(std::size_t size, std::size_t alignment, Allocate allocate,
+                  Die die) {
+    if (void *block = retry(size, alignment, allocate))
         return block;
     if (std::__throw_bad_alloc != nullptr)
         std::__throw_bad_alloc();
     if (auto *toss = look_up("_ZSt17__throw_bad_allocv"))
         reinterpret_cast<void (*)()>(toss)();
-    bifold_die("operator new is out of memory and has no C++ runtime to throw with, size", size);
+    die(size);
     return nullptr;
 }
 
 extern "C" __attribute__((visibility("hidden"))) void *
-bifold_new_nothrow_failed(std::size_t size, std::size_t alignment) noexcept {
+bifold_new_nothrow_failed(std::size_t size, std::size_t alignment,
+                          Allocate allocate) noexcept {
     // Without the runtime nobody could catch what a handler throws.
     if (__gxx_personality_v0 == nullptr)
         return nullptr;
     try {
-        return retry(size, alignment);
+        return retry(size, alignment, allocate);
     } catch (...) {
         return nullptr;
     }

@@ -32,6 +32,16 @@ pub struct Fresh {
     pub clean: bool,
 }
 
+impl Fresh {
+    /// A block that others have written to.
+    pub(super) fn used(block: *mut u8) -> Self {
+        Self {
+            block,
+            clean: false,
+        }
+    }
+}
+
 /// What becomes of a request for which there is no memory. It is the last
 /// thing that the cold end of a fast path does, so that the fast path need
 /// not look at what it returns.
@@ -59,8 +69,8 @@ pub fn allocate<F: OnFailure>(size: usize) -> *mut u8 {
     let slab = mine().at_step((size + GRAIN - 1) / GRAIN);
     // SAFETY: the thread's own heap has only slabs that the thread owns.
     match unsafe { slab.pop() } {
-        Ok(Some(block)) => block,
-        Ok(None) => refill::refill_small::<F>(size),
+        Ok(block) => block,
+        Err(refused) if Slab::is_end(refused) => refill::refill_small::<F>(size),
         Err(block) => lost_mark(block),
     }
 }
@@ -71,11 +81,11 @@ fn allocate_longer<F: OnFailure>(size: usize) -> *mut u8 {
     if size > MEDIUM_MAX {
         return super::request::allocate_run_or_large::<F>(size);
     }
-    let class = SizeClass::for_medium(size);
+    let slab = mine().current(SizeClass::for_long(size));
     // SAFETY: as in `allocate`.
-    match unsafe { mine().current(class).pop() } {
-        Ok(Some(block)) => block,
-        Ok(None) => refill::refill_small::<F>(size),
+    match unsafe { slab.pop() } {
+        Ok(block) => block,
+        Err(refused) if Slab::is_end(refused) => refill::refill_small::<F>(size),
         Err(block) => lost_mark(block),
     }
 }
@@ -84,15 +94,9 @@ fn allocate_longer<F: OnFailure>(size: usize) -> *mut u8 {
 pub fn allocate_block(class: SizeClass) -> Option<Fresh> {
     // SAFETY: as in `allocate`.
     match unsafe { mine().current(class).pop() } {
-        Ok(Some(block)) => Some(Fresh {
-            block,
-            clean: false,
-        }),
-        Ok(None) => refill::refill(class),
-        Err(block) => {
-            lost_mark(block);
-            None
-        }
+        Ok(block) => Some(Fresh::used(block)),
+        Err(refused) if Slab::is_end(refused) => refill::refill(class),
+        Err(block) => Some(Fresh::used(lost_mark(block))),
     }
 }
 
@@ -162,7 +166,8 @@ pub(super) fn freed_twice(address: *mut u8) {
 #[inline(never)]
 pub(super) fn lost_mark(block: *mut u8) -> *mut u8 {
     end("double free or write to a freed block", block as usize);
-    block
+    // Not known to be the argument, or callers would keep that in a frame.
+    core::hint::black_box(block)
 }
 
 impl Heap {
@@ -172,15 +177,9 @@ impl Heap {
         debug_assert!(self.is_locked_kind());
         // SAFETY: the caller holds the lock, and no thread owns such a heap.
         match unsafe { self.current(class).pop() } {
-            Ok(Some(block)) => Some(Fresh {
-                block,
-                clean: false,
-            }),
-            Ok(None) => self.refill(class),
-            Err(block) => {
-                lost_mark(block);
-                None
-            }
+            Ok(block) => Some(Fresh::used(block)),
+            Err(refused) if Slab::is_end(refused) => self.refill(class),
+            Err(block) => Some(Fresh::used(lost_mark(block))),
         }
     }
 }

@@ -64,6 +64,12 @@ impl Heap {
         first(&self.listed[class.index()])
     }
 
+    /// Whether a listed slab is its class's only one.
+    pub(super) fn is_only_listed(&self, slab: &'static Slab) -> bool {
+        let (next, previous) = slab.links();
+        next.get().is_null() && previous.get().is_null()
+    }
+
     /// Makes a slab, or a run, the heap's.
     pub(super) fn adopt(&self, slab: &'static Slab) {
         slab.set_holder(self.id());

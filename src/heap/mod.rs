@@ -82,6 +82,8 @@ pub struct Heap {
     all: AtomicPtr<Slab>,
     /// How many blocks the thread got from the shared heap, for each class.
     started: [Cell<u8>; CLASSES],
+    /// When each class last lost its current slab, in milliseconds.
+    parted: [Cell<u32>; CLASSES],
     /// Whether this is the first thread's heap, which has slabs of its own
     /// from the start.
     first: Cell<bool>,
@@ -134,6 +136,7 @@ impl Heap {
             listed: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
             all: AtomicPtr::new(ptr::null_mut()),
             started: [const { Cell::new(0) }; CLASSES],
+            parted: [const { Cell::new(0) }; CLASSES],
             first: Cell::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
             inbox: CachePadded::new(Inbox::new(!matches!(kind, Kind::Shared))),
@@ -164,8 +167,9 @@ impl Heap {
 
     #[inline(always)]
     fn current(&self, class: SizeClass) -> &'static Slab {
-        // SAFETY: a slab's descriptor or NOBODY; neither is ever unmapped.
-        unsafe { &*self.current[class.index()].load(Ordering::Relaxed) }
+        // SAFETY: a class's index is below CLASSES. There is a slab's
+        // descriptor or NOBODY; neither is ever unmapped.
+        unsafe { &*self.current.get_unchecked(class.index()).load(Ordering::Relaxed) }
     }
 
     #[inline(always)]

@@ -15,10 +15,6 @@ use crate::slab::{Slab, State, UNKNOWN};
 /// two blocks.
 const STARTER_BYTES: usize = 1024;
 
-/// A slab's first look at its free blocks comes after at least this many
-/// frees, so that looking stays cheap beside freeing.
-const LEAST_FREES: u32 = 16;
-
 /// Allocates a request that found no block in the current slab of its class.
 #[cold]
 #[inline(never)]
@@ -73,11 +69,8 @@ impl Heap {
             self.make_current(slab);
             // SAFETY: the slab is this heap's, and so under the lock or the
             // thread's own.
-            if let Ok(Some(block)) = unsafe { slab.pop() } {
-                return Some(Fresh {
-                    block,
-                    clean: false,
-                });
+            if let Ok(block) = unsafe { slab.pop() } {
+                return Some(Fresh::used(block));
             }
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
@@ -125,8 +118,7 @@ impl Heap {
                 unsafe { slab.carve() };
             }
         }
-        slab.tries().set(0);
-        slab.arm((slab.carved() - collected).max(LEAST_FREES), UNKNOWN);
+        slab.arm((slab.carved() - collected).max(slab.pause()), UNKNOWN);
         if let Some(block) = direct {
             return Some(Fresh {
                 block,
@@ -134,16 +126,8 @@ impl Heap {
             });
         }
         // SAFETY: as in `refill`.
-        match unsafe { slab.pop() } {
-            Ok(block) => block.map(|block| Fresh {
-                block,
-                clean: false,
-            }),
-            Err(block) => {
-                super::fast::lost_mark(block);
-                None
-            }
-        }
+        let block = unsafe { slab.pop() }.unwrap_or_else(super::fast::lost_mark);
+        Some(Fresh::used(block))
     }
 
     /// Makes a slab that is on no list the current one of its class.
@@ -151,15 +135,16 @@ impl Heap {
         debug_assert!(slab.is_valid() && !slab.remote().is_queued());
         slab.set_state(State::Current);
         slab.tries().set(0);
-        slab.arm(slab.handed_out().max(LEAST_FREES), UNKNOWN);
+        slab.arm(slab.handed_out().max(slab.pause()), UNKNOWN);
         self.set_current(slab.class(), slab);
     }
 
     /// Leaves a slab whose blocks are all handed out to itself, until one in
-    /// sixteen has been freed here or one by another thread.
+    /// sixteen (of slabs with few blocks, in eight) has been freed here, or
+    /// one by another thread.
     fn retire(&self, slab: &'static Slab) {
         let capacity = slab.carved();
-        let wake = (capacity / 16).max(1);
+        let wake = (capacity / 16).max((capacity / 8).clamp(1, 16));
         slab.set_state(State::Full);
         slab.arm(wake, capacity - wake);
         if !slab.remote().set_full() {

@@ -12,29 +12,36 @@ use crate::pages::{large, window, zone};
 use crate::slab::{Kind, Pushed, Slab, State};
 
 /// Frees an address in the window that does not lie in a small slab of the
-/// calling thread's.
+/// calling thread's; mostly it lies in a longer one.
 #[inline(never)]
 pub(super) fn free_elsewhere(address: *mut u8) {
-    let base = window::base();
-    let Some(slab) = Slab::of(base, address as usize) else {
-        return lookup::free_outside(address);
-    };
-    match slab.kind() {
-        Kind::Small | Kind::Medium => {}
-        Kind::Run => return free_run(address),
-        Kind::Nothing => return lookup::free_outside(address),
+    // SAFETY: the fast path has found the address to be in the window.
+    let slab = unsafe { Slab::of_known(window::base(), address as usize) };
+    if slab.is_not_held_by(slot::get()) {
+        return free_not_mine(address);
     }
-    if cfg!(feature = "checks") && !slab.is_block(address as usize) {
+    if cfg!(feature = "checks") && !slab.is_medium_block(address as usize) {
         return lookup::free_outside(address);
-    }
-    if slab.holder() != slot::get() {
-        return free_remote(address);
     }
     // SAFETY: the slab is the calling thread's, and the address is a block.
     match unsafe { slab.push(address) } {
         Ok(false) => {}
         Ok(true) => settle_own(address),
         Err(()) => freed_twice(address),
+    }
+}
+
+/// Frees an address in the window that is not in a slab of the calling
+/// thread's.
+#[inline(never)]
+fn free_not_mine(address: *mut u8) {
+    let Some(slab) = Slab::of(window::base(), address as usize) else {
+        return;
+    };
+    match slab.kind() {
+        Kind::Run => free_run(address),
+        Kind::Small | Kind::Medium if slab.is_block(address as usize) => free_remote(address),
+        _ => lookup::free_outside(address),
     }
 }
 

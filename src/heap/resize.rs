@@ -5,7 +5,7 @@ use super::lookup::{Found, find_or_die};
 use super::request::allocate_aligned;
 use crate::pages::{PAGE, large, window, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX};
-use crate::slab::Slab;
+use crate::slab::{Kind, Slab};
 
 /// Changes a block's length to `size` bytes, at least 1; the contents stay as
 /// far as both lengths reach. Returns where it is now. Out of memory: what
@@ -15,16 +15,39 @@ use crate::slab::Slab;
 ///
 /// Nobody uses the block at its old address any more, unless null is
 /// returned. What is not a block ends the process with a message.
-#[inline]
+#[inline(always)]
 pub unsafe fn reallocate<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
+    if let Some(slab) = Slab::of(window::base(), block as usize)
+        && slab.kind() == Kind::Small
+        && slab.is_small_block(block as usize)
+        // SAFETY: the address is that of a block.
+        && !unsafe { slab.is_marked(block) }
+        && stays(slab.size(), size)
+    {
+        return block;
+    }
+    // SAFETY: as the caller promises.
+    unsafe { reallocate_longer::<F>(block, size) }
+}
+
+/// Whether a block of `usable` bytes is right for a request of `size`: one
+/// that would be less than half full is moved to a smaller one.
+#[inline(always)]
+fn stays(usable: usize, size: usize) -> bool {
+    size <= usable && size >= usable / 2
+}
+
+/// # Safety
+///
+/// As for [`reallocate`].
+#[inline(never)]
+unsafe fn reallocate_longer<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
     let found = find_or_die(
         block,
         "realloc of an invalid pointer",
         "realloc of a freed block",
     );
-    let usable = found.usable();
-    // A block that would be less than half full is moved to a smaller one.
-    if size <= usable && size >= usable / 2 {
+    if stays(found.usable(), size) {
         return shrink_in_place(found, block, size);
     }
     // SAFETY: as the caller promises.

@@ -20,8 +20,14 @@
 use super::fast::lost_mark;
 use super::{Heap, SHARED, mine};
 use crate::fatal::die;
+use crate::os::process;
 use crate::pages::{PAGE, large, window, zone};
+use crate::size_class::SizeClass;
 use crate::slab::{Kind, Slab, State, UNKNOWN};
+
+/// Milliseconds for which a class keeps its last slabs, though empty, after it
+/// has lost one.
+const PARTING_PAUSE: u32 = 10;
 
 /// Looks at the slab of a block that the calling thread has just freed, its
 /// own, with which the counter came to zero.
@@ -38,36 +44,49 @@ pub(super) fn settle_own(block: *mut u8) {
         return;
     }
     match slab.state() {
-        State::Current => heap.look_at_current(slab, block),
-        State::Full => heap.wake(slab),
-        State::Listed => {}
+        State::Current if !heap.look_at_current(slab, block) => return,
+        State::Full => return heap.wake(slab),
+        State::Listed if heap.is_only_listed(slab) && !heap.may_part(slab.class()) => return,
+        State::Current | State::Listed => {}
     }
-    if slab.state() == State::Listed && heap.give_back_if_free(slab) {
+    if heap.give_back_if_free(slab) {
         large::note_freed(block as usize);
     }
 }
 
 impl Heap {
-    /// Counts the current slab's free blocks and gives it back if that is
-    /// all of them and more than a page is in use.
-    fn look_at_current(&'static self, slab: &'static Slab, block: *mut u8) {
+    /// Counts the current slab's free blocks. If that is all of them, more
+    /// than a page is in use and the class has not lost its slab a moment
+    /// ago, the slab is listed, ready to be given back.
+    fn look_at_current(&'static self, slab: &'static Slab, block: *mut u8) -> bool {
         // The calling thread is the owner, so nobody changes the list.
         let Some(free) = slab.count_free() else {
             lost_mark(block);
-            return;
+            return false;
         };
         let live = slab.carved() - free;
-        if live == 0 && slab.carved() as usize * slab.size() > PAGE && slab.tries().get() == 0 {
+        if live == 0 && slab.carved() as usize * slab.size() > PAGE && self.may_part(slab.class()) {
             self.unset_current(slab.class());
             slab.arm(0, 0);
             self.list(slab);
-            return;
+            return true;
         }
-        // Next time later: walking must stay cheap beside freeing.
-        let tries = slab.tries().get().min(8);
-        slab.tries().set(tries + 1);
-        let pause = if tries == 0 { 16 } else { (slab.carved() / 8).max(16) << tries };
-        slab.arm(live.max(pause), UNKNOWN);
+        slab.tries().set((slab.tries().get() + 1).min(20));
+        slab.arm(live.max(slab.pause()), UNKNOWN);
+        false
+    }
+
+    /// Whether the class may lose its current slab, or its only other one. A
+    /// program that fills and empties it in a loop would pay for a new one
+    /// each time.
+    fn may_part(&self, class: SizeClass) -> bool {
+        let now = process::coarse_milliseconds() as u32;
+        let parted = &self.parted[class.index()];
+        let long_ago = now.wrapping_sub(parted.get()) > PARTING_PAUSE;
+        if long_ago {
+            parted.set(now);
+        }
+        long_ago
     }
 
     /// Puts a full slab of which enough has been freed on the list.

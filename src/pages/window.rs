@@ -89,10 +89,22 @@ pub fn descriptor_of(base: usize, address: usize) -> Option<usize> {
     if is_beyond(page) {
         return None;
     }
+    // SAFETY: the page is below `pages`.
+    Some(unsafe { descriptor_of_known(base, address) })
+}
+
+/// [`descriptor_of`] an address that is known to be in the mapped part.
+///
+/// # Safety
+///
+/// It is.
+#[inline(always)]
+pub unsafe fn descriptor_of_known(base: usize, address: usize) -> usize {
+    let page = address.wrapping_sub(base) >> PAGE_SHIFT;
     // SAFETY: the page map is mapped for all pages below `pages`. Relaxed:
     // as for `base`.
     let distance = unsafe { folded::entry::<MAP_BELOW>(base, page) };
-    Some(base.wrapping_add_signed(distance))
+    base.wrapping_add_signed(distance)
 }
 
 /// Whether a page has no entry in the page map.

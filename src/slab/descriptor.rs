@@ -54,6 +54,22 @@ pub struct Block {
     key: Cell<usize>,
 }
 
+/// What a list of free blocks ends in. It is no slab's block and never has a
+/// slab's key, so that one test tells an empty list and a block that has lost
+/// its mark from one that is well.
+static END: Block = Block {
+    next: AtomicPtr::new(ptr::null_mut()),
+    key: Cell::new(0),
+};
+
+// SAFETY: the key of END is never written, that of a block only by who has
+// the block.
+unsafe impl Sync for Block {}
+
+fn end() -> *mut Block {
+    (&raw const END).cast_mut()
+}
+
 /// A slab's descriptor.
 #[repr(C, align(64))]
 pub struct Slab {
@@ -66,6 +82,8 @@ pub struct Slab {
     /// ceil(2^32 / block size), or one more: see [`Slab::is_block`].
     reciprocal: AtomicU32,
     bound: AtomicU32,
+    /// The block size; a run's is no more than 2 MiB.
+    size: AtomicU32,
     pages: AtomicU32,
     kind: AtomicU8,
     class: AtomicU8,
@@ -96,6 +114,7 @@ struct OwnerLine {
 
 // Where the fast paths' fields lie in a descriptor.
 const OWNER: usize = mem::offset_of!(Slab, owner);
+const HOLDER: usize = mem::offset_of!(Slab, holder);
 const RECIPROCAL: usize = mem::offset_of!(Slab, reciprocal);
 const BOUND: usize = mem::offset_of!(Slab, bound);
 const COUNTER: usize = mem::offset_of!(Slab, line) + mem::offset_of!(OwnerLine, counter);
@@ -137,12 +156,13 @@ impl Slab {
         start: AtomicUsize::new(0),
         reciprocal: AtomicU32::new(0),
         bound: AtomicU32::new(0),
+        size: AtomicU32::new(0),
         pages: AtomicU32::new(0),
         kind: AtomicU8::new(Kind::Nothing as u8),
         class: AtomicU8::new(0),
         clean: AtomicU8::new(0),
         line: OwnerLine {
-            free: AtomicPtr::new(ptr::null_mut()),
+            free: AtomicPtr::new((&raw const END).cast_mut()),
             counter: AtomicU32::new(0),
             rest: AtomicU32::new(0),
             carved: AtomicU32::new(0),
@@ -170,6 +190,17 @@ impl Slab {
         Some(unsafe { &*(descriptor as *const Self) })
     }
 
+    /// [`Slab::of`] an address that is known to be in the window.
+    ///
+    /// # Safety
+    ///
+    /// It is.
+    #[inline(always)]
+    pub unsafe fn of_known(base: usize, address: usize) -> &'static Self {
+        // SAFETY: as the caller promises, and as in `of`.
+        unsafe { &*(window::descriptor_of_known(base, address) as *const Self) }
+    }
+
     /// Makes a descriptor of a run: a slab of `class` for `holder`, or one
     /// block. The caller puts it on lists and then calls [`Slab::publish`].
     pub fn set_up(lease: Lease, class: Option<SizeClass>, holder: *mut ()) -> &'static Self {
@@ -195,7 +226,8 @@ impl Slab {
             class.map_or(0, |class| class.index() as u8),
             Ordering::Relaxed,
         );
-        slab.line.free.store(ptr::null_mut(), Ordering::Relaxed);
+        slab.line.free.store(end(), Ordering::Relaxed);
+        set(&slab.size, size as u32);
         slab.line.tries.set(0);
         slab.line.state.set(State::Current);
         slab.set_kind(kind);
@@ -260,6 +292,13 @@ impl Slab {
         unsafe { folded::differs::<OWNER>(self.at(), heap) }
     }
 
+    /// Whether this is not a slab that belongs to `heap`.
+    #[inline(always)]
+    pub fn is_not_held_by(&self, heap: *mut ()) -> bool {
+        // SAFETY: the offset is that field's.
+        unsafe { folded::differs::<HOLDER>(self.at(), heap) }
+    }
+
     #[inline(always)]
     fn at(&self) -> *const () {
         ptr::from_ref(self).cast()
@@ -303,6 +342,7 @@ impl Slab {
     /// Notes that a run has become longer or shorter.
     pub fn set_pages(&self, pages: u32) {
         self.pages.store(pages, Ordering::Relaxed);
+        self.size.store(pages * PAGE as u32, Ordering::Relaxed);
     }
 
     /// Whether the run's pages were clean when it was taken.
@@ -318,10 +358,7 @@ impl Slab {
     /// The size of its blocks in bytes.
     #[inline]
     pub fn size(&self) -> usize {
-        match self.kind() {
-            Kind::Run => self.pages() as usize * PAGE,
-            _ => self.class().size(),
-        }
+        self.size.load(Ordering::Relaxed) as usize
     }
 
     /// The page behind the run.
@@ -370,6 +407,16 @@ impl Slab {
         &self.line.tries
     }
 
+    /// How many frees a current slab has at least between two looks at its
+    /// list. Looking takes as long as the list is, so that every look in
+    /// vain doubles the pause: it stays cheap beside freeing.
+    pub fn pause(&self) -> u32 {
+        match self.line.tries.get() {
+            0..4 => 16,
+            tries => (self.carved() / 16).max(16) << (tries - 3).min(16),
+        }
+    }
+
     /// Links of the list of slabs with free blocks; under the lock.
     pub fn links(&self) -> (&Cell<*const Slab>, &Cell<*const Slab>) {
         (&self.line.next, &self.line.previous)
@@ -396,39 +443,46 @@ impl Slab {
         unsafe { !folded::product_exceeds::<RECIPROCAL, BOUND>(self.at(), (address as u16).into()) }
     }
 
-    /// Whether an address in the slab is the start of a block, whatever the
-    /// kind of the slab.
-    #[inline]
-    pub fn is_block(&self, address: usize) -> bool {
-        if self.kind() == Kind::Run {
-            return address == self.start();
-        }
+    /// The same for a slab of any length.
+    #[inline(always)]
+    pub fn is_medium_block(&self, address: usize) -> bool {
         let offset = address.wrapping_sub(self.start()) as u32;
-        offset.wrapping_mul(self.reciprocal.load(Ordering::Relaxed))
-            <= self.bound.load(Ordering::Relaxed)
-            && self.carved() > 0
+        // SAFETY: the offsets are those fields'.
+        unsafe { !folded::product_exceeds::<RECIPROCAL, BOUND>(self.at(), offset) }
     }
 
-    /// Takes the first block of the local list. `None`: the list is empty.
+    /// Whether an address in the slab, or the run, is the start of a block.
+    #[inline]
+    pub fn is_block(&self, address: usize) -> bool {
+        match self.kind() {
+            Kind::Nothing => false,
+            Kind::Run => address == self.start(),
+            Kind::Small | Kind::Medium => self.is_medium_block(address),
+        }
+    }
+
+    /// Takes the first block of the local list.
     ///
     /// # Errors
     ///
-    /// The block, when it has lost its mark: it was freed twice, or written
-    /// to after it was freed.
+    /// What [`Slab::is_end`] tells apart: the list's end, or a block that has
+    /// lost its mark: it was freed twice, or written to after it was freed.
     ///
     /// # Safety
     ///
     /// The caller is the owner's thread, or holds the holder's lock where no
     /// thread is the owner.
     #[inline(always)]
-    pub unsafe fn pop(&self) -> Result<Option<*mut u8>, *mut u8> {
+    pub unsafe fn pop(&self) -> Result<*mut u8, *mut u8> {
         let block = self.line.free.load(Ordering::Relaxed);
-        if block.is_null() {
-            return Ok(None);
-        }
-        // SAFETY: the list holds blocks of this slab.
+        // SAFETY: the list holds blocks of this slab, and its end.
         let words = unsafe { &*block };
-        if cfg!(feature = "checks") && words.key.get() != self.key() {
+        let refused = if cfg!(feature = "checks") {
+            words.key.get() != self.key()
+        } else {
+            block == end()
+        };
+        if refused {
             return Err(block.cast());
         }
         self.line
@@ -440,7 +494,13 @@ impl Slab {
             compiler_fence(Ordering::Release);
             words.key.set(0);
         }
-        Ok(Some(block.cast()))
+        Ok(block.cast())
+    }
+
+    /// Whether what [`Slab::pop`] refused was the end of the list.
+    #[inline]
+    pub fn is_end(refused: *mut u8) -> bool {
+        refused == end().cast()
     }
 
     /// Puts a block on the local list. Returns whether it was the last free
@@ -488,8 +548,8 @@ impl Slab {
         self.remote
             .queue
             .push(((block as usize - start) / 16) as u32, |below| {
-                let below = below.map_or(0, |block| start + block as usize * 16);
-                words.next.store(below as *mut Block, Ordering::Relaxed);
+                let below = below.map_or(end(), |block| (start + block as usize * 16) as *mut Block);
+                words.next.store(below, Ordering::Relaxed);
                 if cfg!(feature = "checks") {
                     words.key.set(self.key());
                 }
@@ -508,7 +568,7 @@ impl Slab {
         };
         let top = (self.start() + top as usize * 16) as *mut Block;
         let local = self.line.free.load(Ordering::Relaxed);
-        if !local.is_null() {
+        if local != end() {
             // Find the end of the chain, no further than it can be.
             let mut last = top;
             for _ in 1..count {
@@ -528,8 +588,8 @@ impl Slab {
         self.carved() < self.class().capacity()
     }
 
-    /// Cuts the blocks of the next page and puts them on the local list,
-    /// which is empty.
+    /// Cuts the blocks of the next page, or of the next four where the run was
+    /// in use before, and puts them on the local list, which is empty.
     ///
     /// # Safety
     ///
@@ -537,23 +597,33 @@ impl Slab {
     pub unsafe fn carve(&self) {
         let (size, carved) = (self.size(), self.carved());
         let offset = carved as usize * size;
-        let page_end = (offset + size).next_multiple_of(PAGE);
+        // Pages that are resident cost nothing to touch.
+        let stretch = if self.is_clean() { size } else { size + 3 * PAGE };
+        let page_end = (offset + stretch).next_multiple_of(PAGE);
         let end = (carved + ((page_end - offset) / size) as u32).min(self.class().capacity());
         let mut address = self.start() + offset;
         let last = self.start() + (end as usize - 1) * size;
         self.line.free.store(address as *mut Block, Ordering::Relaxed);
-        loop {
-            // SAFETY: the addresses are of blocks of this slab that nobody
-            // has had yet.
-            let words = unsafe { &*(address as *const Block) };
-            words.key.set(self.key());
-            if address == last {
-                words.next.store(ptr::null_mut(), Ordering::Relaxed);
-                break;
-            }
-            address += size;
-            words.next.store(address as *mut Block, Ordering::Relaxed);
+        let key = self.key();
+        // SAFETY: the addresses are of blocks of this slab that nobody has
+        // had yet.
+        let cut = |address: usize, next: usize| unsafe {
+            let words = &*(address as *const Block);
+            words.key.set(key);
+            words.next.store(next as *mut Block, Ordering::Relaxed);
+        };
+        while address + 4 * size <= last {
+            cut(address, address + size);
+            cut(address + size, address + 2 * size);
+            cut(address + 2 * size, address + 3 * size);
+            cut(address + 3 * size, address + 4 * size);
+            address += 4 * size;
         }
+        while address < last {
+            cut(address, address + size);
+            address += size;
+        }
+        cut(last, self::end() as usize);
         self.set_carved(end);
     }
 
@@ -588,7 +658,7 @@ impl Slab {
         let length = carved as usize * self.size();
         let mut count = 0;
         let mut block = self.line.free.load(Ordering::Relaxed);
-        while !block.is_null() {
+        while block != end() {
             let offset = (block as usize).wrapping_sub(start);
             if count >= carved || offset >= length || offset % 16 != 0 {
                 return None;
@@ -604,11 +674,30 @@ impl Slab {
     /// A block that does not have the mark of a free one, if any: a slab
     /// that is about to be given back, by the count, must have none.
     pub fn find_unfree(&self) -> Option<usize> {
-        let (start, size) = (self.start(), self.size());
-        (0..self.carved() as usize)
-            .map(|block| start + block * size)
-            // SAFETY: the blocks have been cut, and the slab is still there.
-            .find(|&block| unsafe { &*(block as *const Block) }.key.get() != self.key())
+        let (size, key) = (self.size(), self.key());
+        let mut block = self.start();
+        let end = block + self.carved() as usize * size;
+        // SAFETY: the blocks have been cut, and the slab is still there.
+        let wrong = |block: usize| unsafe { &*(block as *const Block) }.key.get() ^ key;
+        while block + 4 * size <= end {
+            // Four at a time, one branch: this runs for every block once in
+            // the life of a slab.
+            let any = wrong(block)
+                | wrong(block + size)
+                | wrong(block + 2 * size)
+                | wrong(block + 3 * size);
+            if any != 0 {
+                break;
+            }
+            block += 4 * size;
+        }
+        while block < end {
+            if wrong(block) != 0 {
+                return Some(block);
+            }
+            block += size;
+        }
+        None
     }
 
     /// Whether a block has the mark of a free one.

@@ -1,4 +1,4 @@
-//! Atomic loads as operands.
+//! Atomic loads as operands, and one bit scan.
 //!
 //! On x86-64 an instruction can take one operand from memory, but compilers
 //! load an atomic into a register first. On the fast paths, where every word
@@ -145,5 +145,32 @@ pub unsafe fn entry<const BELOW: usize>(at: usize, index: usize) -> isize {
         let word = (at - BELOW + 4 * index) as *const AtomicI32;
         // SAFETY: as the caller promises.
         unsafe { &*word }.load(Ordering::Relaxed) as isize
+    }
+}
+
+/// The number of the highest bit that is set; the word is not 0.
+///
+/// What compilers make of the portable form in an index costs three
+/// instructions more.
+#[inline(always)]
+pub fn top_bit(word: u32) -> u32 {
+    debug_assert!(word != 0);
+    #[cfg(target_arch = "x86_64")]
+    {
+        let bit: u32;
+        // SAFETY: registers only.
+        unsafe {
+            core::arch::asm!(
+                "bsr {bit:e}, {word:e}",
+                word = in(reg) word,
+                bit = lateout(reg) bit,
+                options(nostack, nomem, pure)
+            );
+        }
+        bit
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        word.ilog2()
     }
 }

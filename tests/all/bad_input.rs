@@ -4,7 +4,9 @@
 //! Each run is a child of its own. Most tests are a kind of mistake, made with
 //! several sizes and places.
 
-use crate::support::{Program, SKIPPED, assert_all_listed, cases, check_death, library};
+use std::os::unix::process::ExitStatusExt;
+
+use crate::support::{Program, SIGABRT, SKIPPED, assert_all_listed, cases, check_death, library};
 
 const INVALID: &[&str] = &["free of an invalid pointer"];
 const INVALID_REALLOC: &[&str] = &["realloc of an invalid pointer"];
@@ -18,6 +20,13 @@ const ANY_REALLOC: &[&str] = &[
     "free of an invalid pointer",
 ];
 const USABLE: &[&str] = &["malloc_usable_size of an invalid pointer", "double free"];
+
+/// Kinds that need a realloc to move the block, which none has to.
+const MAY_STAY: &[&str] = &[
+    "after_a_move",
+    "after_shrinking_to_small",
+    "old_block_after_shrinking",
+];
 
 /// Each of the runs, a list of arguments, must die with an accepted report.
 fn must_die(program: &str, kind: &str, runs: &[String], accepted: &[&str]) {
@@ -66,7 +75,10 @@ fn check_runs(
         runs.len(),
         complaints.join("\n")
     );
-    assert!(skipped < runs.len(), "each run of {kind} was skipped");
+    assert!(
+        skipped < runs.len() || MAY_STAY.contains(&kind),
+        "each run of {kind} was skipped"
+    );
 }
 
 /// Each first argument with each list of others.
@@ -167,7 +179,7 @@ mod pointer {
 
         below_a_block: "far_from_a_block" ["100 -16", "200 -32", "200000 -16", "3145728 -4096"];
         above_a_block: "far_from_a_block" [
-            "200000 200704", "200000 204800", "3145728 3145728", "3145728 3149824",
+            "200000 200720", "200000 204816", "3145728 3145744", "3145728 3149840",
         ];
         near_a_block: "far_from_a_block" [
             "64 65544", "64 131080", "64 524296", "64 1048584", "5000 65544", "50000 131080",
@@ -270,7 +282,11 @@ mod pointer {
         // A size that comes along stands in for the check of the place.
         #[test]
         fn others_of_inside() {
-            of("inside", &FUNCTIONS[..3], &["100 16", "10240 4096", "204800 8"]);
+            of(
+                "inside",
+                &FUNCTIONS[..3],
+                &["100 16", "10240 4096", "204800 8"],
+            );
         }
 
         #[test]
@@ -542,6 +558,42 @@ mod large {
     fn usable_size_of_freed() {
         let runs = sizes(&[LARGE]);
         must_die_or_succeed("bad_large", "usable_size_of_freed", &runs, USABLE);
+    }
+}
+
+/// The report under circumstances of the program's own making.
+mod report {
+    use super::*;
+    use crate::support::{assert_dies, c_program};
+
+    fn through_sh(script: &str) -> Program {
+        Program::new("sh")
+            .arg("-c")
+            .arg(script)
+            .arg(c_program("bad_pointer"))
+            .arg("stack")
+            .arg("free")
+    }
+
+    #[test]
+    fn comes_although_sigabrt_is_ignored() {
+        if library().is_none() {
+            eprintln!("skipped: the system's malloc has reports of its own");
+            return;
+        }
+        let script = "trap '' ABRT; exec \"$0\" \"$@\"";
+        assert_dies(&through_sh(script).run(), INVALID);
+    }
+
+    #[test]
+    fn is_lost_when_standard_error_is_closed_but_the_program_dies() {
+        if library().is_none() {
+            eprintln!("skipped: the system's malloc has reports of its own");
+            return;
+        }
+        let output = through_sh("exec \"$0\" \"$@\" 2>&-").run();
+        let signal = output.status.signal();
+        assert_eq!(signal, Some(SIGABRT), "{}", output.describe());
     }
 }
 

@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const TIME_LIMIT: Duration = Duration::from_secs(60);
-const SIGABRT: i32 = 6;
+pub const SIGABRT: i32 = 6;
 
 /// The exit code of a case that can't run here; `check.h` uses the same.
 pub const SKIPPED: i32 = 77;
@@ -33,9 +33,11 @@ pub fn library() -> Option<&'static Path> {
     LIBRARY
         .get_or_init(|| match std::env::var_os("BIFOLD_TEST_LIBRARY") {
             Some(path) if path.is_empty() => None,
-            Some(path) => Some(fs::canonicalize(&path).unwrap_or_else(|error| {
-                panic!("BIFOLD_TEST_LIBRARY={}: {error}", path.display())
-            })),
+            Some(path) => {
+                Some(fs::canonicalize(&path).unwrap_or_else(|error| {
+                    panic!("BIFOLD_TEST_LIBRARY={}: {error}", path.display())
+                }))
+            }
             None => Some(build_library()),
         })
         .as_deref()
@@ -117,7 +119,10 @@ fn compile(source: &str, output: &str, arguments: &[&OsStr]) -> PathBuf {
         .args(["-Wall", "-Wno-unknown-warning-option"])
         // Misuse of the heap is what many of the programs are about.
         .args(["-Wno-use-after-free", "-Wno-free-nonheap-object"])
-        .args(["-Wno-alloc-size-larger-than", "-Wno-deprecated-declarations"])
+        .args([
+            "-Wno-alloc-size-larger-than",
+            "-Wno-deprecated-declarations",
+        ])
         .arg("-o")
         .arg(&unfinished)
         .arg(&file)
@@ -299,7 +304,11 @@ impl Program {
             panic!(
                 "{name}: still running after {:?}{}\nstdout: {}\nstderr: {}",
                 self.time_limit,
-                if status.is_some() { " (a child of it)" } else { "" },
+                if status.is_some() {
+                    " (a child of it)"
+                } else {
+                    ""
+                },
                 text(&stdout.recv_timeout(grace).unwrap_or_default()),
                 text(&stderr.recv_timeout(grace).unwrap_or_default()),
             );

@@ -173,7 +173,9 @@ static void several_threads_at_the_limit(void) {
     // The dead threads' memory is everyone's.
     struct link *chain = NULL;
     size_t sum = exhaust(&chain, small);
-    CHECK_THAT(sum >= 20 * MIB, "%zu KiB after the threads", sum / KIB);
+    // glibc's arenas belong to threads, and most are empty now.
+    size_t expected = on_bifold() ? 40 * MIB : 10 * MIB;
+    CHECK_THAT(sum >= expected, "%zu KiB after the threads", sum / KIB);
     free_all(&chain);
 }
 
@@ -182,8 +184,7 @@ static void the_limit_is_lifted(void) {
     check_limited();
     exhaust(&chain, mixed);
     struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
-    if (setrlimit(RLIMIT_AS, &none) != 0 || setrlimit(RLIMIT_DATA, &none) != 0)
-        SKIP("the limit can't be lifted: not root");
+    CHECK(setrlimit(RLIMIT_AS, &none) == 0 && setrlimit(RLIMIT_DATA, &none) == 0);
     void *block = malloc(500 * MIB);
     CHECK(block);
     free(block);
