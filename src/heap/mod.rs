@@ -38,7 +38,7 @@ use core::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::os::slot;
-use crate::size_class::{CLASSES, STEPS, SizeClass};
+use crate::size_class::{CLASSES, STEP_MAX, STEPS, SizeClass};
 use crate::slab::{Inbox, Slab};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -183,8 +183,8 @@ impl Heap {
     fn set_current(&self, class: SizeClass, slab: &'static Slab) {
         let slab = ptr::from_ref(slab).cast_mut();
         self.current[class.index()].store(slab, Ordering::Relaxed);
-        for step in class.steps() {
-            if let Some(place) = self.step.get(step) {
+        if class.size() <= STEP_MAX {
+            for place in &self.step[class.steps()] {
                 place.store(slab, Ordering::Relaxed);
             }
         }

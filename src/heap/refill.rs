@@ -134,7 +134,6 @@ impl Heap {
     fn make_current(&self, slab: &'static Slab) {
         debug_assert!(slab.is_valid() && !slab.remote().is_queued());
         slab.set_state(State::Current);
-        slab.tries().set(0);
         slab.arm(slab.handed_out().max(slab.pause()), UNKNOWN);
         self.set_current(slab.class(), slab);
     }

@@ -1,1 +1,18 @@
-fn main(){}
+//! One test binary, a module a subject. Behaviour is tested through the
+//! public door: the Rust API here, the C library in children that run on it.
+
+#[path = "../measure/mod.rs"]
+mod measure;
+
+mod bad_input;
+mod c_api;
+mod cpp;
+mod instructions;
+mod layers;
+mod memory;
+mod process;
+mod programs;
+mod rig;
+mod support;
+mod symbols;
+mod waste;
