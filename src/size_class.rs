@@ -28,6 +28,9 @@ pub const CLASSES: usize = index_of(MEDIUM_MAX) + 1;
 /// The pages of a small slab: 64 KiB, so that an offset in it is 16 bits.
 pub const SMALL_SLAB_PAGES: usize = 16;
 
+/// The blocks of a medium slab.
+const MEDIUM_BLOCKS: usize = 12;
+
 /// One size class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SizeClass(u8);
@@ -131,13 +134,21 @@ impl SizeClass {
         self.size() <= SMALL_MAX
     }
 
-    /// The pages of a slab of this class: a power of two.
+    /// The pages of a slab of this class.
     pub const fn slab_pages(self) -> usize {
         if self.is_small() {
             SMALL_SLAB_PAGES
         } else {
-            // Eight blocks of the largest size that shares this length.
-            self.size().next_power_of_two() * 8 / 4096
+            (MEDIUM_BLOCKS * self.size()).div_ceil(4096)
+        }
+    }
+
+    /// What a slab of this class must start at a multiple of, in bytes.
+    pub const fn slab_alignment(self) -> usize {
+        if self.is_small() {
+            SMALL_SLAB_PAGES * 4096
+        } else {
+            4096
         }
     }
 
@@ -227,7 +238,6 @@ mod tests {
     fn slabs_waste_little() {
         for class in SizeClass::all() {
             let bytes = class.slab_pages() * 4096;
-            assert!(class.slab_pages().is_power_of_two());
             let waste = bytes - class.capacity() as usize * class.size();
             assert!(waste * 10 <= bytes, "{class:?}: {waste} of {bytes}");
         }

@@ -44,7 +44,9 @@ pub(super) fn find(address: *mut u8) -> Option<Found> {
 pub(super) fn find_or_die(address: *mut u8, what: &str, twice: &str) -> Found {
     match find(address) {
         // SAFETY: the address is that of a block.
-        Some(Found::Slab(slab)) if unsafe { slab.is_marked(address) } => {
+        Some(Found::Slab(slab))
+            if unsafe { slab.is_marked(address) } && slab.has_free(address) =>
+        {
             die(twice, address as usize)
         }
         Some(found) => found,

@@ -5,8 +5,8 @@
 //! of dead threads, and last a new slab.
 
 use super::fast::{Fresh, OnFailure};
-use super::{GONE, Heap, Kind, SHARED, registry};
-use crate::pages::{large, zone};
+use super::{GONE, Heap, Kind, SHARED, registry, request};
+use crate::pages::{PAGE, large, zone};
 use crate::size_class::{SizeClass, STEP_MAX};
 use crate::slab::{Slab, State, UNKNOWN};
 
@@ -43,12 +43,15 @@ pub(super) fn refill(class: SizeClass) -> Option<Fresh> {
     if fresh.is_some() {
         return fresh;
     }
-    // Out of memory: what is kept in other forms may help.
-    if large::release_kept() == 0 {
-        return None;
+    // Out of memory: what is kept in other forms may help, and a page is
+    // easier to find than a slab.
+    if large::release_kept() > 0 {
+        let _guard = heap.lock.lock();
+        if let Some(fresh) = heap.refill(class) {
+            return Some(fresh);
+        }
     }
-    let _guard = heap.lock.lock();
-    heap.refill(class)
+    request::run(class.size(), 1, None)
 }
 
 impl Heap {
@@ -110,7 +113,7 @@ impl Heap {
             if !slab.can_carve() {
                 return None;
             }
-            if slab.size() >= crate::pages::PAGE {
+            if slab.size() >= PAGE {
                 // SAFETY: as in `refill`.
                 direct = Some(unsafe { slab.carve_one() });
             } else {
@@ -155,10 +158,13 @@ impl Heap {
 
     /// A slab of the class whose thread has died.
     fn adopt_shared(&self, class: SizeClass) -> Option<&'static Slab> {
-        if self.kind.get() != Kind::Thread || SHARED.first_listed(class).is_none() {
+        if self.kind.get() != Kind::Thread
+            || SHARED.first_listed(class).is_none() && !SHARED.inbox.has_any()
+        {
             return None;
         }
         let _guard = SHARED.lock.lock();
+        SHARED.drain();
         let slab = SHARED.first_listed(class)?;
         SHARED.unlist(slab);
         SHARED.disown(slab);
@@ -169,8 +175,10 @@ impl Heap {
 
     /// A new slab, on no list.
     fn new_slab(&self, class: SizeClass) -> Option<&'static Slab> {
-        let pages = class.slab_pages() as u32;
-        let lease = zone::lock().take(pages, pages)?;
+        let lease = zone::lock().take(
+            class.slab_pages() as u32,
+            (class.slab_alignment() / PAGE) as u32,
+        )?;
         let slab = Slab::set_up(lease, Some(class), self.id());
         self.adopt(slab);
         slab.publish();

@@ -113,7 +113,8 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     })
 }
 
-fn run(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
+/// A run that is one block.
+pub(super) fn run(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
     let pages = size.max(1).div_ceil(PAGE) as u32;
     if pages > UNIT_PAGES || alignment > UNIT_PAGES as usize * PAGE {
         return None;

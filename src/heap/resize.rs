@@ -34,7 +34,7 @@ pub unsafe fn reallocate<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
 /// that would be less than half full is moved to a smaller one.
 #[inline(always)]
 fn stays(usable: usize, size: usize) -> bool {
-    size <= usable && size >= usable / 2
+    size <= usable && (size >= usable / 2 || usable == GRAIN)
 }
 
 /// # Safety

@@ -295,13 +295,14 @@ impl Buddy {
     }
 
     /// Takes exactly `pages` pages, at most a unit, aligned to a power of two
-    /// of at least `pages` and `alignment` pages.
-    pub fn take(&mut self, pages: u32, alignment: u32) -> Option<Run> {
+    /// of at least `pages` and `alignment` pages, from a run of an order up
+    /// to `most`.
+    pub fn take(&mut self, pages: u32, alignment: u32, most: usize) -> Option<Run> {
         debug_assert!(pages >= 1 && alignment.is_power_of_two());
         let order = order_for(pages.max(alignment));
         let (mut found, unit, state) = [State::Dirty, State::Clean]
             .into_iter()
-            .flat_map(|state| (order..ORDERS).map(move |order| (order, state)))
+            .flat_map(|state| (order..=most).map(move |order| (order, state)))
             .find_map(|(order, state)| {
                 let unit = self.find(kind_of(state, order))?;
                 Some((order, unit, state))
@@ -335,6 +336,34 @@ impl Buddy {
             pages,
             clean,
         })
+    }
+
+    /// Takes exactly `pages` pages that start at a multiple of `alignment`,
+    /// wherever they are, in the first `units` units: a search through all of
+    /// them, for when nothing else helps.
+    pub fn take_anywhere(&mut self, pages: u32, alignment: u32, units: usize) -> Option<Run> {
+        for unit in 0..units as u32 {
+            let (mut page, end) = (unit * UNIT_PAGES, (unit + 1) * UNIT_PAGES);
+            let mut first = page;
+            while page < end {
+                match self.run_around(page) {
+                    Some((run, order)) => page = run + (1 << order),
+                    None => {
+                        page += 1;
+                        first = page.next_multiple_of(alignment);
+                    }
+                }
+                if page >= first && page - first >= pages {
+                    let clean = self.take_range(PageIndex(first), pages)?;
+                    return Some(Run {
+                        first: PageIndex(first),
+                        pages,
+                        clean,
+                    });
+                }
+            }
+        }
+        None
     }
 
     /// Takes a range if every page of it is free: how a run grows in place.

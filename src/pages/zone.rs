@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::buddy::{Buddy, PageIndex, Run, UNIT_PAGES};
+use super::buddy::{Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
 use super::window::{self, PAGE, PAGE_SHIFT, Window};
 use crate::os::memory;
 use crate::sync::{Lock, Locked, LockedGuard};
@@ -49,6 +49,8 @@ pub struct Figures {
 pub struct Zone {
     window: Window,
     buddy: Buddy,
+    /// The rest of a unit that runs are being cut from.
+    stretch: Run,
     /// Descriptor slots given back, linked through their first word.
     slots: usize,
     mapped_pages: usize,
@@ -60,6 +62,11 @@ pub struct Zone {
 static ZONE: Locked<Zone> = Locked::new(Zone {
     window: Window::none(),
     buddy: Buddy::unmapped(),
+    stretch: Run {
+        first: PageIndex(0),
+        pages: 0,
+        clean: false,
+    },
     slots: 0,
     mapped_pages: 0,
     peak_pages: 0,
@@ -87,9 +94,16 @@ impl Zone {
     pub fn take(&mut self, pages: u32, alignment: u32) -> Option<Lease> {
         debug_assert!((1..=UNIT_PAGES).contains(&pages) && alignment <= UNIT_PAGES);
         let descriptor = self.take_slot()?;
-        let run = self.buddy.take(pages, alignment).or_else(|| {
-            self.grow(pages.max(alignment).next_power_of_two())?;
-            self.buddy.take(pages, alignment)
+        let run = if pages.is_power_of_two() || alignment > 1 {
+            self.take_aligned(pages, alignment)
+        } else {
+            self.take_dense(pages)
+        };
+        // The last resort: a place that is no power of two.
+        let run = run.or_else(|| {
+            self.close_stretch();
+            let units = self.units();
+            self.buddy.take_anywhere(pages, alignment, units)
         });
         match run {
             Some(run) => Some(Lease { run, descriptor }),
@@ -98,6 +112,48 @@ impl Zone {
                 None
             }
         }
+    }
+
+    fn take_aligned(&mut self, pages: u32, alignment: u32) -> Option<Run> {
+        self.buddy.take(pages, alignment, MAX_ORDER).or_else(|| {
+            self.grow(pages.max(alignment).next_power_of_two())?;
+            self.buddy.take(pages, alignment, MAX_ORDER)
+        })
+    }
+
+    /// Takes a run whose length is not a power of two. Where no part of a
+    /// unit serves, such runs are cut one behind the other from a whole one,
+    /// the *stretch*, which wastes nothing between them.
+    fn take_dense(&mut self, pages: u32) -> Option<Run> {
+        if let Some(run) = self.buddy.take(pages, 1, MAX_ORDER - 1) {
+            return Some(run);
+        }
+        if self.stretch.pages < pages {
+            self.close_stretch();
+            self.stretch = self.take_aligned(UNIT_PAGES, 1)?;
+        }
+        let run = Run {
+            pages,
+            ..self.stretch
+        };
+        self.stretch.first.0 += pages;
+        self.stretch.pages -= pages;
+        Some(run)
+    }
+
+    /// Gives back what is left of the stretch.
+    fn close_stretch(&mut self) {
+        let Run {
+            first,
+            pages,
+            clean,
+        } = self.stretch;
+        self.stretch.pages = 0;
+        self.buddy.give(first, pages, if clean { 0 } else { pages });
+    }
+
+    fn units(&self) -> usize {
+        window::pages().div_ceil(UNIT_PAGES as usize)
     }
 
     /// Gives a run back with its descriptor slot. Its first `dirty` pages
@@ -135,6 +191,7 @@ impl Zone {
 
     /// Purges every free run that is not clean. Returns the bytes purged.
     pub fn purge(&mut self) -> usize {
+        self.close_stretch();
         let least = (memory::page_size() / PAGE).trailing_zeros() as usize;
         let pages = self.buddy.purge(least, |first, pages| {
             // SAFETY: the run is free, so its contents are dead, and the
@@ -149,6 +206,7 @@ impl Zone {
     /// unmapped.
     pub fn unmap(&mut self, bytes: usize) -> usize {
         const UNIT_BYTES: usize = (UNIT_PAGES as usize) << PAGE_SHIFT;
+        self.close_stretch();
         let (mut unmapped, mut from) = (0, 0);
         while unmapped < bytes {
             let Some(unit) = self.buddy.dig_hole(from) else {
@@ -168,7 +226,8 @@ impl Zone {
     }
 
     /// What the zone has.
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&mut self) -> Figures {
+        self.close_stretch();
         let (free, clean) = self.buddy.free_pages();
         Figures {
             mapped: self.mapped_pages << PAGE_SHIFT,
@@ -181,7 +240,7 @@ impl Zone {
 
     /// Whether buddy system and counters are consistent.
     pub fn is_valid(&mut self) -> bool {
-        let units = window::pages().div_ceil(UNIT_PAGES as usize);
+        let units = self.units();
         self.buddy.is_valid(units)
     }
 

@@ -14,7 +14,7 @@ use crate::pages::zone::{DESCRIPTOR_BYTES, Lease};
 use crate::pages::{PAGE, PageIndex, Run, window};
 use crate::size_class::SizeClass;
 use crate::sync::folded;
-use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
 /// What a descriptor describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +79,9 @@ pub struct Slab {
     /// The heap that the slab belongs to; the owner, for small slabs.
     holder: AtomicPtr<()>,
     start: AtomicUsize,
-    /// ceil(2^32 / block size), or one more: see [`Slab::is_block`].
-    reciprocal: AtomicU32,
-    bound: AtomicU32,
+    /// See [`Slab::is_small_block`].
+    reciprocal: AtomicU64,
+    bound: AtomicU64,
     /// The block size; a run's is no more than 2 MiB.
     size: AtomicU32,
     pages: AtomicU32,
@@ -138,14 +138,14 @@ impl Linked for Slab {
 }
 
 /// The rule by which an offset is tested; see [`Slab::is_block`].
-const fn reciprocal_of(size: usize) -> u32 {
-    ((1u64 << 32) / size as u64 + 1) as u32
+const fn reciprocal_of(size: usize) -> u64 {
+    ((1u128 << 64) / size as u128 + 1) as u64
 }
 
 /// The product of the last valid offset among `carved` blocks.
-const fn bound_of(size: usize, carved: u32) -> u32 {
-    let excess = reciprocal_of(size) as u64 * size as u64 - (1 << 32);
-    (excess * carved.saturating_sub(1) as u64) as u32
+const fn bound_of(size: usize, carved: u32) -> u64 {
+    let excess = reciprocal_of(size).wrapping_mul(size as u64);
+    excess * carved.saturating_sub(1) as u64
 }
 
 impl Slab {
@@ -154,8 +154,8 @@ impl Slab {
         owner: AtomicPtr::new(ptr::null_mut()),
         holder: AtomicPtr::new(ptr::null_mut()),
         start: AtomicUsize::new(0),
-        reciprocal: AtomicU32::new(0),
-        bound: AtomicU32::new(0),
+        reciprocal: AtomicU64::new(0),
+        bound: AtomicU64::new(0),
         size: AtomicU32::new(0),
         pages: AtomicU32::new(0),
         kind: AtomicU8::new(Kind::Nothing as u8),
@@ -216,8 +216,9 @@ impl Slab {
         slab.start
             .store(window::address_of(lease.run.first), Ordering::Relaxed);
         set(&slab.pages, lease.run.pages);
-        set(&slab.reciprocal, reciprocal_of(size));
-        set(&slab.bound, 0);
+        slab.reciprocal
+            .store(reciprocal_of(size), Ordering::Relaxed);
+        slab.bound.store(0, Ordering::Relaxed);
         set(&slab.line.counter, 0);
         set(&slab.line.rest, 0);
         set(&slab.line.carved, 0);
@@ -430,23 +431,26 @@ impl Slab {
     /// Whether an address in a small slab is the start of a block that has
     /// been cut. Exact.
     ///
-    /// With m = floor(2^32 / size) + 1 and m * size = 2^32 + e, the offset
-    /// q * size + r has the product q * e + r * m modulo 2^32. For r = 0
-    /// that is q * e, at most the bound for blocks that have been cut and
-    /// above it for others; for r > 0 it is at least m, above any bound, and
-    /// does not wrap for the offsets in a slab (tested for every class).
+    /// With m = floor(2^64 / size) + 1 and m * size = 2^64 + e, the
+    /// offset q * size + r has the product q * e + r * m modulo 2^64. For
+    /// r = 0 that is q * e, at most the bound for blocks that have been cut
+    /// and above it for others; for r > 0 it is at least m, above any bound,
+    /// and does not wrap for the offsets in a slab (tested for every class).
     /// Reference: Lemire, Kaser, Kurz, "Faster remainder by direct
     /// computation", 2019.
     #[inline(always)]
     pub fn is_small_block(&self, address: usize) -> bool {
-        // SAFETY: the offsets are those fields'.
-        unsafe { !folded::product_exceeds::<RECIPROCAL, BOUND>(self.at(), (address as u16).into()) }
+        self.is_multiple((address as u16).into())
     }
 
     /// The same for a slab of any length.
     #[inline(always)]
     pub fn is_medium_block(&self, address: usize) -> bool {
-        let offset = address.wrapping_sub(self.start()) as u32;
+        self.is_multiple(address.wrapping_sub(self.start()) as u64)
+    }
+
+    #[inline(always)]
+    fn is_multiple(&self, offset: u64) -> bool {
         // SAFETY: the offsets are those fields'.
         unsafe { !folded::product_exceeds::<RECIPROCAL, BOUND>(self.at(), offset) }
     }
@@ -654,21 +658,32 @@ impl Slab {
     /// longer than it can be or leads astray, because of a double free or a
     /// write after free, or because the owner was faster.
     pub fn count_free(&self) -> Option<u32> {
+        let mut count = 0;
+        self.walk(self.line.free.load(Ordering::Relaxed), |_| count += 1)
+            .then_some(count)
+    }
+
+    /// Calls `each` with the blocks of a list. Returns whether the list has
+    /// an end, and no more blocks than have been cut.
+    #[inline]
+    fn walk(&self, first: *mut Block, mut each: impl FnMut(*mut Block)) -> bool {
         let (start, carved) = (self.start(), self.carved());
         let length = carved as usize * self.size();
-        let mut count = 0;
-        let mut block = self.line.free.load(Ordering::Relaxed);
+        let mut left = carved;
+        let mut block = first;
         while block != end() {
             let offset = (block as usize).wrapping_sub(start);
-            if count >= carved || offset >= length || offset % 16 != 0 {
-                return None;
+            if left == 0 || offset >= length || offset % 16 != 0 {
+                return false;
             }
-            count += 1;
+            left -= 1;
+            each(block);
             // SAFETY: the address lies in the carved part of a slab that the
-            // caller keeps from being given back, by the holder's lock.
+            // caller keeps from being given back, by the holder's lock or by
+            // having a block of it.
             block = unsafe { &*block }.next.load(Ordering::Relaxed);
         }
-        Some(count)
+        true
     }
 
     /// A block that does not have the mark of a free one, if any: a slab
@@ -700,11 +715,26 @@ impl Slab {
         None
     }
 
-    /// Whether a block has the mark of a free one.
+    /// Whether a block is in the local list or the remote queue, as far as it
+    /// can be told while others change them.
+    pub fn has_free(&self, address: *mut u8) -> bool {
+        let local = self.line.free.load(Ordering::Relaxed);
+        let remote = self.remote.queue.top();
+        let remote = remote.map_or(end(), |top| (self.start() + top as usize * 16) as *mut Block);
+        let mut found = false;
+        for first in [local, remote] {
+            self.walk(first, |block| found |= block.cast() == address);
+        }
+        found
+    }
+
+    /// Whether a block has the mark of a free one. So may one that is live,
+    /// if the program has written just that there.
     ///
     /// # Safety
     ///
     /// The address is that of a block.
+    #[inline(always)]
     pub unsafe fn is_marked(&self, address: *mut u8) -> bool {
         // SAFETY: as the caller promises.
         cfg!(feature = "checks")
@@ -718,7 +748,7 @@ impl Slab {
             Kind::Run => self.start() % PAGE == 0 && self.pages() > 0,
             Kind::Small | Kind::Medium => {
                 self.carved() <= self.class().capacity()
-                    && self.start() % (self.class().slab_pages() * PAGE) == 0
+                    && self.start() % self.class().slab_alignment() == 0
                     && self.pages() as usize == self.class().slab_pages()
             }
         }
@@ -734,11 +764,12 @@ mod tests {
         for class in SizeClass::all() {
             let size = class.size();
             let bytes = class.slab_pages() * PAGE;
+            assert_eq!(reciprocal_of(size).wrapping_mul(size as u64) >> 32, 0);
             for carved in [1, 2, class.capacity() / 2, class.capacity()] {
                 let (m, bound) = (reciprocal_of(size), bound_of(size, carved));
                 for offset in 0..bytes {
                     let is_block = offset % size == 0 && offset / size < carved as usize;
-                    let found = (offset as u32).wrapping_mul(m) <= bound;
+                    let found = (offset as u64).wrapping_mul(m) <= bound;
                     assert_eq!(found, is_block, "{class:?}, {carved} carved, {offset}");
                 }
             }

@@ -110,6 +110,11 @@ impl RemoteQueue {
         None
     }
 
+    /// The top block, while others may take it.
+    pub fn top(&self) -> Option<u32> {
+        ((self.word.load(Ordering::Acquire) & HEAD) as u32).checked_sub(1)
+    }
+
     /// How many blocks are in the queue.
     pub fn count(&self) -> u32 {
         // Acquire: who finds all blocks of a slab free may give it back, and

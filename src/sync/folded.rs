@@ -7,7 +7,7 @@
 //! structure, as the portable form beside it says.
 
 #[cfg(not(target_arch = "x86_64"))]
-use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The field of type `$type` at an offset in a structure.
 #[cfg(not(target_arch = "x86_64"))]
@@ -47,24 +47,24 @@ pub unsafe fn differs<const OFFSET: usize>(at: *const (), value: *const ()) -> b
     }
 }
 
-/// Whether `factor` times the word at `at + BY`, modulo 2^32, is above the
+/// Whether `factor` times the word at `at + BY`, modulo 2^64, is above the
 /// word at `at + LIMIT`.
 ///
 /// # Safety
 ///
-/// There are two 32-bit words there.
+/// There are two 64-bit words there.
 #[inline(always)]
 pub unsafe fn product_exceeds<const BY: usize, const LIMIT: usize>(
     at: *const (),
-    factor: u32,
+    factor: u64,
 ) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         // SAFETY: loads of aligned words, as the caller promises.
         unsafe {
             core::arch::asm!(
-                "imul {factor:e}, dword ptr [{at} + {by}]",
-                "cmp {factor:e}, dword ptr [{at} + {limit}]",
+                "imul {factor}, qword ptr [{at} + {by}]",
+                "cmp {factor}, qword ptr [{at} + {limit}]",
                 "ja {yes}",
                 at = in(reg) at,
                 factor = inout(reg) factor => _,
@@ -78,8 +78,8 @@ pub unsafe fn product_exceeds<const BY: usize, const LIMIT: usize>(
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let by = field!(at, BY, AtomicU32).load(Ordering::Relaxed);
-        let limit = field!(at, LIMIT, AtomicU32).load(Ordering::Relaxed);
+        let by = field!(at, BY, AtomicU64).load(Ordering::Relaxed);
+        let limit = field!(at, LIMIT, AtomicU64).load(Ordering::Relaxed);
         factor.wrapping_mul(by) > limit
     }
 }

@@ -63,6 +63,7 @@ cases! { proc_threads:
     three_hundred_live
     four_thousand_short
     detached
+    memory_of_a_dead_thread_is_used_again
     with_the_smallest_stack
     cancelled
     no_function_is_a_cancellation_point

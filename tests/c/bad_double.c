@@ -120,33 +120,39 @@ static void in_full_slabs(void) {
     fill_table(TABLE);
     for (unsigned i = 0; i < count; i += 2)
         release(blocks[i]);
-    release_again(blocks[(count / 2) & ~1u]);
+    release_again(blocks[middle()]);
     drain();
 }
 
 static void after_other_sizes(void) {
-    fill_table(100);
-    release(blocks[50]);
+    fill_table(1000);
+    release(blocks[middle()]);
     for (size_t other = 1; other < 300000; other = other * 3 / 2 + 1)
         free(malloc(other));
-    release(blocks[51]);
-    release_again(blocks[50]);
+    release_every_fourth();
+    release_again(blocks[middle()]);
     drain();
+}
+
+static int is_among(char *const *among, size_t most, const char *block) {
+    for (size_t i = 0; i < most; i++)
+        if (among[i] == block)
+            return 1;
+    return 0;
 }
 
 // Blocks that come and go between the two frees hide the first one.
 static void after_reuse_of_others(void) {
     fill_table(1000);
-    for (unsigned i = 0; i < 100; i++)
-        release(blocks[i]);
+    release_every_fourth();
     char *again[10];
-    for (unsigned i = 0; i < 10; i++)
+    for (unsigned i = 0; i < COUNT(again); i++)
         again[i] = allocate();
-    unsigned victim = 10;
-    for (unsigned i = 0; i < 10; i++)
-        if (again[i] == blocks[victim])
-            i = 0, victim++;
-    release_again(blocks[victim]);
+    // The first that has stayed free.
+    unsigned i = 1;
+    while (is_among(again, COUNT(again), blocks[i]))
+        i += 4;
+    release_again(blocks[i]);
     drain();
 }
 
@@ -168,50 +174,57 @@ static void release_victim_twice(void) {
 
 static void choose_victim(unsigned wanted) {
     fill_table(wanted);
-    victim = blocks[count / 2];
+    victim = blocks[middle()];
 }
 
 static void second_is_remote(void) {
-    choose_victim(100);
+    choose_victim(1000);
     release(victim);
     release(blocks[0]);
     in_thread(release_victim_again);
+    release_every_fourth();
     drain();
 }
 
 static void first_is_remote(void) {
-    choose_victim(100);
+    choose_victim(1000);
     in_thread(release_victim);
     release(blocks[0]);
     release_again(victim);
+    release_every_fourth();
     drain();
 }
 
 static void both_are_remote(void) {
-    choose_victim(100);
+    choose_victim(1000);
     in_thread(release_victim_p_q_p);
+    release_every_fourth();
     drain();
 }
 
 static void both_are_remote_at_once(void) {
-    choose_victim(100);
+    choose_victim(1000);
     in_thread(release_victim_twice);
+    release_every_fourth();
     drain();
 }
 
 static void from_two_threads(void) {
-    choose_victim(100);
+    choose_victim(1000);
     in_thread(release_victim);
     in_thread(release_victim_again);
+    release_every_fourth();
     drain();
 }
 
+static void release_half(void) {
+    for (unsigned i = 1; i < count; i += 2)
+        release(blocks[i]);
+}
+
 static void release_half_and_victim_again(void) {
-    for (unsigned i = 0; i < count; i += 2)
-        if (blocks[i] != victim)
-            release(blocks[i]);
     release(victim);
-    release_again(blocks[0]);
+    release_half();
     release_again(victim);
 }
 
@@ -221,16 +234,10 @@ static void both_are_remote_in_full_slabs(void) {
     drain();
 }
 
-static void release_half_locally(void) {
-    for (unsigned i = 0; i < count; i += 2)
-        if (blocks[i] != victim)
-            release(blocks[i]);
-}
-
 static void second_is_remote_in_full_slabs(void) {
     choose_victim(TABLE);
     release(victim);
-    release_half_locally();
+    release_half();
     in_thread(release_victim_again);
     drain();
 }
@@ -259,9 +266,9 @@ static void at_the_same_moment(void) {
     drain();
 }
 
-static void allocate_table(void) { choose_victim(100); }
+static void allocate_table(void) { choose_victim(1000); }
 static void allocate_and_release_victim(void) {
-    choose_victim(100);
+    choose_victim(1000);
     release(victim);
 }
 
@@ -270,6 +277,7 @@ static void of_a_dead_thread(void) {
     release(victim);
     release(blocks[0]);
     release_again(victim);
+    release_every_fourth();
     drain();
 }
 
@@ -277,6 +285,7 @@ static void of_a_dead_thread_that_freed_it(void) {
     in_thread(allocate_and_release_victim);
     release(blocks[0]);
     release_again(victim);
+    release_every_fourth();
     drain();
 }
 
@@ -284,12 +293,14 @@ static void of_a_dead_thread_by_another(void) {
     in_thread(allocate_table);
     in_thread(release_victim);
     in_thread(release_victim_again);
+    release_every_fourth();
     drain();
 }
 
 MAIN(CASE(at_once), CASE(at_once_among_others), CASE(at_once_among_many),
      CASE(at_once_after_frees), CASE(at_once_of_calloc), CASE(at_once_of_aligned),
-     CASE(at_once_of_realloc), CASE(at_once_in_a_thread), CASE(at_once_by), CASE(sized_p_q_p), CASE(stale_pointer), CASE(p_q_p),
+     CASE(at_once_of_realloc), CASE(at_once_in_a_thread), CASE(at_once_by),
+     CASE(sized_p_q_p), CASE(stale_pointer), CASE(p_q_p),
      CASE(first_and_last_of_many), CASE(every_second_twice), CASE(in_full_slabs),
      CASE(after_other_sizes), CASE(after_reuse_of_others), CASE(second_is_remote),
      CASE(first_is_remote), CASE(both_are_remote), CASE(both_are_remote_at_once),

@@ -6,10 +6,10 @@
 
 // Reallocates a freed block, and goes on when that is not seen at once.
 static void realloc_freed(size_t to) {
-    fill_table(100);
-    char *freed = blocks[count / 2];
+    fill_table(1000);
+    char *freed = blocks[middle()];
     release(freed);
-    release(blocks[0]);
+    release_every_fourth();
     HIDE(freed);
     char *back = realloc(freed, to);
     if (back) {
@@ -25,19 +25,19 @@ static void freed_to_much_more(void) { realloc_freed(argument(0) + 4 * MIB); }
 static void freed_to_less(void) { realloc_freed(argument(0) / 3 + 1); }
 
 static void freed_to_nothing(void) {
-    fill_table(100);
-    release(blocks[count / 2]);
-    release(blocks[0]);
-    CHECK(!realloc(blocks[count / 2], 0));
+    fill_table(1000);
+    release(blocks[middle()]);
+    release_every_fourth();
+    CHECK(!realloc(blocks[middle()], 0));
     drain();
 }
 
 static void nothing_twice(void) {
-    fill_table(100);
-    char *block = blocks[count / 2];
+    fill_table(1000);
+    char *block = blocks[middle()];
     ledger_strike(block, size);
     CHECK(!realloc(block, 0));
-    release(blocks[0]);
+    release_every_fourth();
     HIDE(block);
     CHECK(!realloc(block, 0));
     drain();
@@ -45,8 +45,8 @@ static void nothing_twice(void) {
 
 // The old block of a move is free: freeing it is a second free.
 static void old_block_after(size_t to) {
-    fill_table(100);
-    char *old = blocks[count / 2];
+    fill_table(1000);
+    char *old = blocks[middle()];
     ledger_strike(old, size);
     char *moved = realloc(old, to);
     CHECK(moved);
@@ -54,7 +54,7 @@ static void old_block_after(size_t to) {
     if (moved == old)
         SKIP("realloc from %zu to %zu does not move", size, to);
     ledger_enter(moved, to);
-    release(blocks[0]);
+    release_every_fourth();
     release_again(old);
     drain();
 }

@@ -7,13 +7,12 @@
 static unsigned live_index(void) { return (unsigned)((count - 1) * argument(1) / 100); }
 
 // The block nearest in memory, in all likelihood one of the same slab.
-static unsigned nearest(unsigned to) {
-    unsigned best = to ? 0 : 1;
-    for (unsigned i = 0; i < count; i++) {
-        ptrdiff_t distance = labs(blocks[i] - blocks[to]);
-        if (i != to && distance < labs(blocks[best] - blocks[to]))
+static unsigned nearest(unsigned to, unsigned except) {
+    unsigned best = count;
+    for (unsigned i = 0; i < count; i++)
+        if (i != to && i != except &&
+            (best == count || labs(blocks[i] - blocks[to]) < labs(blocks[best] - blocks[to])))
             best = i;
-    }
     return best;
 }
 
@@ -26,21 +25,18 @@ static void release_all_but(unsigned live, unsigned also) {
 }
 
 static void release_first_and_last(void) {
-    unsigned live = live_index(), twice = nearest(live);
+    unsigned live = live_index(), twice = nearest(live, live);
     release(blocks[twice]);
     release_all_but(live, twice);
     release_again(blocks[twice]);
 }
 
-static void release_last_and_first_again(void) {
-    unsigned live = live_index(), last = nearest(live);
-    unsigned first = last ? 0 : 1;
-    if (first == live)
-        first = 2;
+// The last free is the only one of its block, and seems to empty the slab.
+static void release_twice_and_another(void) {
+    unsigned live = live_index(), last = nearest(live, live), twice = nearest(live, last);
     release_all_but(live, last);
+    release_again(blocks[twice]);
     release(blocks[last]);
-    release_again(blocks[first]);
-    release_again(blocks[last]);
 }
 
 static void local(void) {
@@ -49,9 +45,9 @@ static void local(void) {
     drain();
 }
 
-static void local_backwards(void) {
+static void local_and_another(void) {
     make_table();
-    release_last_and_first_again();
+    release_twice_and_another();
     drain();
 }
 
@@ -81,7 +77,7 @@ static void release_in_the_middle(void) { release(blocks[in_the_middle]); }
 static void half_remote(void) {
     make_table();
     unsigned live = live_index();
-    in_the_middle = nearest(live);
+    in_the_middle = nearest(live, live);
     in_thread(release_in_the_middle);
     release_all_but(live, in_the_middle);
     release_again(blocks[in_the_middle]);
@@ -119,6 +115,6 @@ static void never_handed_out(void) {
         allocate();
 }
 
-MAIN(CASE(local), CASE(local_backwards), CASE(remote), CASE(of_a_dead_thread),
+MAIN(CASE(local), CASE(local_and_another), CASE(remote), CASE(of_a_dead_thread),
      CASE(of_a_dead_thread_remote), CASE(half_remote), CASE(and_other_sizes),
      CASE(never_handed_out))

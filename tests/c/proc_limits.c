@@ -174,7 +174,7 @@ static void several_threads_at_the_limit(void) {
     struct link *chain = NULL;
     size_t sum = exhaust(&chain, small);
     // glibc's arenas belong to threads, and most are empty now.
-    size_t expected = on_bifold() ? 40 * MIB : 10 * MIB;
+    size_t expected = on_bifold() ? 32 * MIB : 10 * MIB;
     CHECK_THAT(sum >= expected, "%zu KiB after the threads", sum / KIB);
     free_all(&chain);
 }

@@ -114,6 +114,41 @@ static void detached(void) {
     }
 }
 
+enum { LEFT = 200000, LEFT_SIZE = 200 };
+
+static void *left[LEFT];
+
+static void *leave_blocks(void *unused) {
+    for (unsigned i = 0; i < LEFT; i++) {
+        left[i] = malloc(LEFT_SIZE);
+        CHECK(left[i]);
+        memset(left[i], 1, LEFT_SIZE);
+    }
+    return unused;
+}
+
+// Three in four blocks of a dead thread are freed, and none of its slabs is
+// empty: whoever needs blocks of the kind gets them from there.
+static void memory_of_a_dead_thread_is_used_again(void) {
+    join(start(leave_blocks, NULL));
+    size_t before = status_kib("VmRSS:");
+    for (unsigned i = 0; i < LEFT; i++)
+        if (i % 4)
+            free(left[i]);
+    for (unsigned i = 0; i < LEFT; i++) {
+        if (i % 4) {
+            left[i] = malloc(LEFT_SIZE);
+            CHECK(left[i]);
+            memset(left[i], 1, LEFT_SIZE);
+        }
+    }
+    // In glibc the freed blocks stay with the dead thread's arena.
+    if (on_bifold())
+        check_flat(before, status_kib("VmRSS:"), 4 * KIB);
+    for (unsigned i = 0; i < LEFT; i++)
+        free(left[i]);
+}
+
 static void *use_little_stack(void *argument) {
     for (unsigned i = 0; i < 20; i++)
         use_all_sizes(i);
@@ -349,6 +384,7 @@ static void main_thread_ends_first(void) {
 }
 
 MAIN(CASE(three_hundred_live), CASE(four_thousand_short), CASE(detached),
+     CASE(memory_of_a_dead_thread_is_used_again),
      CASE(with_the_smallest_stack), CASE(cancelled), CASE(no_function_is_a_cancellation_point),
      CASE(thread_that_only_frees), CASE(stress_with_a_ledger), CASE(exit_while_others_allocate),
      CASE(main_thread_ends_first))
