@@ -28,8 +28,8 @@ pub const CLASSES: usize = index_of(MEDIUM_MAX) + 1;
 /// The pages of a small slab: 64 KiB, so that an offset in it is 16 bits.
 pub const SMALL_SLAB_PAGES: usize = 16;
 
-/// The blocks of a medium slab.
-const MEDIUM_BLOCKS: usize = 12;
+/// The least and the most blocks of a medium slab.
+const MEDIUM_BLOCKS: core::ops::RangeInclusive<usize> = 8..=20;
 
 /// One size class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,32 @@ const SIZES: [u32; CLASSES] = {
         i += 1;
     }
     sizes
+};
+
+/// The length of each class's slabs: whole small slabs, so that what is left
+/// between slabs always serves another; of the possible ones the one that
+/// wastes least behind its last block.
+const SLAB_PAGES: [u16; CLASSES] = {
+    let mut lengths = [SMALL_SLAB_PAGES as u16; CLASSES];
+    let mut i = 0;
+    while i < CLASSES {
+        let size = SIZES[i] as usize;
+        if size > SMALL_MAX {
+            let (mut pages, mut best) = (SMALL_SLAB_PAGES, usize::MAX);
+            while pages * 4096 / size <= *MEDIUM_BLOCKS.end() {
+                let bytes = pages * 4096;
+                // In parts of 65,536 of the slab.
+                let waste = (bytes % size << 16) / bytes;
+                if bytes / size >= *MEDIUM_BLOCKS.start() && waste < best {
+                    lengths[i] = pages as u16;
+                    best = waste;
+                }
+                pages += SMALL_SLAB_PAGES;
+            }
+        }
+        i += 1;
+    }
+    lengths
 };
 
 impl SizeClass {
@@ -136,11 +162,7 @@ impl SizeClass {
 
     /// The pages of a slab of this class.
     pub const fn slab_pages(self) -> usize {
-        if self.is_small() {
-            SMALL_SLAB_PAGES
-        } else {
-            (MEDIUM_BLOCKS * self.size()).div_ceil(4096)
-        }
+        SLAB_PAGES[self.0 as usize] as usize
     }
 
     /// What a slab of this class must start at a multiple of, in bytes.
@@ -239,7 +261,9 @@ mod tests {
         for class in SizeClass::all() {
             let bytes = class.slab_pages() * 4096;
             let waste = bytes - class.capacity() as usize * class.size();
-            assert!(waste * 10 <= bytes, "{class:?}: {waste} of {bytes}");
+            let most = if class.is_small() { 10 } else { 30 };
+            assert!(waste * most <= bytes, "{class:?}: {waste} of {bytes}");
+            assert!(bytes % (SMALL_SLAB_PAGES * 4096) == 0);
         }
     }
 }

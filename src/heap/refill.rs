@@ -5,8 +5,8 @@
 //! of dead threads, and last a new slab.
 
 use super::fast::{Fresh, OnFailure};
-use super::{GONE, Heap, Kind, SHARED, registry, request};
-use crate::pages::{PAGE, large, zone};
+use super::{GONE, Heap, Kind, SHARED, registry, report, request};
+use crate::pages::{PAGE, zone};
 use crate::size_class::{SizeClass, STEP_MAX};
 use crate::slab::{Slab, State, UNKNOWN};
 
@@ -43,9 +43,9 @@ pub(super) fn refill(class: SizeClass) -> Option<Fresh> {
     if fresh.is_some() {
         return fresh;
     }
-    // Out of memory: what is kept in other forms may help, and a page is
-    // easier to find than a slab.
-    if large::release_kept() > 0 {
+    // Out of memory: what is kept elsewhere may help, and a page is easier to
+    // find than a slab.
+    if report::reclaim() {
         let _guard = heap.lock.lock();
         if let Some(fresh) = heap.refill(class) {
             return Some(fresh);

@@ -81,6 +81,16 @@ fn live_blocks(slab: &'static Slab) -> usize {
     handed_out.saturating_sub(slab.remote().count()) as usize
 }
 
+/// Has every heap give its free slabs to the zone, and unmaps the large
+/// mappings that are kept: for when memory is short. Returns whether there
+/// was any. The caller holds no lock.
+pub(super) fn reclaim() -> bool {
+    let before = zone::lock().figures().free;
+    registry::for_each(Heap::give_back_free_slabs);
+    let after = zone::lock().figures().free;
+    large::release_kept() > 0 || after > before
+}
+
 /// Gives everything that is wholly free back to the kernel, now, from every
 /// thread's heap. Returns the bytes.
 ///

@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use super::Heap;
+use super::{Heap, report};
 use super::fast::{Fresh, OnFailure, allocate, allocate_block};
 use crate::pages::{PAGE, UNIT_PAGES, large, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
@@ -104,9 +104,9 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     fresh.or_else(|| {
         // The address space may be taken by free runs, or by mappings that
         // are kept: give them up.
-        let wanted = size + alignment;
-        let freed = large::release_kept() + zone::lock().unmap(wanted);
-        if freed == 0 {
+        let reclaimed = report::reclaim();
+        let unmapped = zone::lock().unmap(size + alignment) > 0;
+        if !reclaimed && !unmapped {
             return None;
         }
         mapping(size, alignment, heap).or_else(|| run(size, alignment, heap))
@@ -122,6 +122,7 @@ pub(super) fn run(size: usize, alignment: usize, heap: Option<&'static Heap>) ->
     let lease = zone::lock().take(pages, alignment.div_ceil(PAGE) as u32)?;
     let run = Slab::set_up(lease, None, ptr::null_mut());
     if let Some(heap) = heap {
+        let _guard = heap.lock.lock();
         heap.adopt(run);
     }
     run.publish();
@@ -144,12 +145,16 @@ impl Heap {
     /// Allocates from an explicit heap: `size` bytes, at a multiple of
     /// `alignment`, zeroed if so wished. `None`: out of memory.
     pub fn allocate(&'static self, size: usize, alignment: usize, zero: bool) -> Option<*mut u8> {
-        let fresh = {
+        let from_slab = |class| {
             let _guard = self.lock.lock();
-            match class_for(size, alignment.max(GRAIN)) {
-                Some(class) => self.allocate_under_lock(class),
-                None => long(size, alignment, Some(self)),
-            }
+            self.allocate_under_lock(class)
+        };
+        let fresh = match class_for(size, alignment.max(GRAIN)) {
+            Some(class) => from_slab(class).or_else(|| {
+                report::reclaim();
+                from_slab(class)
+            }),
+            None => long(size, alignment, Some(self)),
         }?;
         if zero {
             fresh.zeroed(size);

@@ -342,25 +342,22 @@ impl Buddy {
     /// wherever they are, in the first `units` units: a search through all of
     /// them, for when nothing else helps.
     pub fn take_anywhere(&mut self, pages: u32, alignment: u32, units: usize) -> Option<Run> {
-        for unit in 0..units as u32 {
-            let (mut page, end) = (unit * UNIT_PAGES, (unit + 1) * UNIT_PAGES);
-            let mut first = page;
-            while page < end {
-                match self.run_around(page) {
-                    Some((run, order)) => page = run + (1 << order),
-                    None => {
-                        page += 1;
-                        first = page.next_multiple_of(alignment);
-                    }
+        let (mut page, mut first) = (0, 0);
+        while page < units as u32 * UNIT_PAGES {
+            match self.run_around(page) {
+                Some((run, order)) => page = run + (1 << order),
+                None => {
+                    page += 1;
+                    first = page.next_multiple_of(alignment);
                 }
-                if page >= first && page - first >= pages {
-                    let clean = self.take_range(PageIndex(first), pages)?;
-                    return Some(Run {
-                        first: PageIndex(first),
-                        pages,
-                        clean,
-                    });
-                }
+            }
+            if page >= first && page - first >= pages {
+                let clean = self.take_range(PageIndex(first), pages)?;
+                return Some(Run {
+                    first: PageIndex(first),
+                    pages,
+                    clean,
+                });
             }
         }
         None

@@ -99,12 +99,7 @@ impl Zone {
         } else {
             self.take_dense(pages)
         };
-        // The last resort: a place that is no power of two.
-        let run = run.or_else(|| {
-            self.close_stretch();
-            let units = self.units();
-            self.buddy.take_anywhere(pages, alignment, units)
-        });
+        let run = run.or_else(|| self.take_last(pages, alignment));
         match run {
             Some(run) => Some(Lease { run, descriptor }),
             None => {
@@ -122,13 +117,13 @@ impl Zone {
     }
 
     /// Takes a run whose length is not a power of two. Where no part of a
-    /// unit serves, such runs are cut one behind the other from a whole one,
+    /// unit serves, such runs are cut one behind the other from whole ones,
     /// the *stretch*, which wastes nothing between them.
     fn take_dense(&mut self, pages: u32) -> Option<Run> {
         if let Some(run) = self.buddy.take(pages, 1, MAX_ORDER - 1) {
             return Some(run);
         }
-        if self.stretch.pages < pages {
+        if self.stretch.pages < pages && !self.lengthen_stretch() {
             self.close_stretch();
             self.stretch = self.take_aligned(UNIT_PAGES, 1)?;
         }
@@ -139,6 +134,39 @@ impl Zone {
         self.stretch.first.0 += pages;
         self.stretch.pages -= pages;
         Some(run)
+    }
+
+    /// Adds the unit behind the stretch to it, if that is free.
+    fn lengthen_stretch(&mut self) -> bool {
+        let end = self.stretch.first.0 + self.stretch.pages;
+        if self.stretch.pages == 0 || end % UNIT_PAGES != 0 {
+            return false;
+        }
+        if end as usize == window::pages() && self.grow(UNIT_PAGES).is_none()
+            || end as usize + UNIT_PAGES as usize > window::pages()
+        {
+            return false;
+        }
+        let Some(clean) = self.buddy.take_range(PageIndex(end), UNIT_PAGES) else {
+            return false;
+        };
+        self.stretch.pages += UNIT_PAGES;
+        self.stretch.clean &= clean;
+        true
+    }
+
+    /// Takes a run where memory is short: a place that is no power of two,
+    /// if need be with the last pages that can be mapped.
+    fn take_last(&mut self, pages: u32, alignment: u32) -> Option<Run> {
+        self.close_stretch();
+        let units = self.units();
+        self.buddy
+            .take_anywhere(pages, alignment, units)
+            .or_else(|| {
+                self.map_span(pages.next_multiple_of(LEAST_SPAN))?;
+                let units = self.units();
+                self.buddy.take_anywhere(pages, alignment, units)
+            })
     }
 
     /// Gives back what is left of the stretch.
@@ -173,8 +201,7 @@ impl Zone {
     /// Makes a run longer in place by `more` pages. Returns whether they
     /// were free, and then whether they are clean.
     pub fn extend(&mut self, end: PageIndex, more: u32) -> Option<bool> {
-        // A run does not cross the end of its unit.
-        if end.0 % UNIT_PAGES == 0 || end.0 % UNIT_PAGES + more > UNIT_PAGES {
+        if (end.0 + more) as usize > window::pages() {
             return None;
         }
         self.buddy.take_range(end, more)

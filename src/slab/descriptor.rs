@@ -409,11 +409,11 @@ impl Slab {
     }
 
     /// How many frees a current slab has at least between two looks at its
-    /// list. Looking takes as long as the list is, so that every look in
-    /// vain doubles the pause: it stays cheap beside freeing.
+    /// list. Looking takes as long as the list is, so that after a few every
+    /// look in vain doubles the pause: it stays cheap beside freeing.
     pub fn pause(&self) -> u32 {
         match self.line.tries.get() {
-            0..4 => 16,
+            0..4 => 1,
             tries => (self.carved() / 16).max(16) << (tries - 3).min(16),
         }
     }

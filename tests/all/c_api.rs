@@ -81,6 +81,9 @@ cases! { api_figures:
     mallinfo2_counts_live_threads
     mallinfo2_counts_dead_threads
     mallinfo_agrees_with_mallinfo2
+}
+
+cases! { api_reports:
     malloc_info_is_xml
     malloc_info_has_real_figures
     malloc_info_refuses_options

@@ -31,22 +31,29 @@ static void check_all(void *(*allocate)(size_t alignment, size_t size)) {
             for (unsigned k = 0; k < BLOCKS; k++) {
                 blocks[k] = allocate(alignment, size);
                 CHECK_THAT(blocks[k], "%zu at %zu", size, alignment);
-                CHECK_THAT(is_aligned(blocks[k], alignment), "%zu at %zu: %p", size,
-                           alignment, blocks[k]);
+                CHECK_THAT(is_aligned(blocks[k], alignment), "%zu at %zu: %p",
+                           size, alignment, blocks[k]);
                 CHECK(malloc_usable_size(blocks[k]) >= size);
                 fill(blocks[k], size, k);
             }
             for (unsigned k = 0; k < BLOCKS; k++) {
-                CHECK_THAT(is_filled(blocks[k], size, k), "%zu at %zu", size, alignment);
+                CHECK_THAT(is_filled(blocks[k], size, k), "%zu at %zu", size,
+                           alignment);
                 free(blocks[k]);
             }
         }
     }
 }
 
-static void aligned_alloc_all(void) { check_all(by_aligned_alloc); }
-static void memalign_all(void) { check_all(by_memalign); }
-static void posix_memalign_all(void) { check_all(by_posix_memalign); }
+static void aligned_alloc_all(void) {
+    check_all(by_aligned_alloc);
+}
+static void memalign_all(void) {
+    check_all(by_memalign);
+}
+static void posix_memalign_all(void) {
+    check_all(by_posix_memalign);
+}
 
 static void posix_memalign_of_a_pointer(void) {
     void *block = NULL;
@@ -56,27 +63,42 @@ static void posix_memalign_of_a_pointer(void) {
 }
 
 static void posix_memalign_refuses_bad_alignments(void) {
-    volatile size_t alignments[] = {0, 1, 2, 3, 4, 7, 9, 12, 24, 48, 4095, 4097,
-                                    SIZE_MAX, SIZE_MAX - 7, ((size_t)1 << 63) + 8};
+    volatile size_t alignments[] = {0,
+                                    1,
+                                    2,
+                                    3,
+                                    4,
+                                    7,
+                                    9,
+                                    12,
+                                    24,
+                                    48,
+                                    4095,
+                                    4097,
+                                    SIZE_MAX,
+                                    SIZE_MAX - 7,
+                                    ((size_t)1 << 63) + 8};
     char mark;
     for (size_t i = 0; i < COUNT(alignments); i++) {
         for (size_t j = 0; j < COUNT(sizes); j++) {
             void *untouched = &mark;
             int result = posix_memalign(&untouched, alignments[i], sizes[j]);
-            CHECK_THAT(result == EINVAL, "alignment %zu: %d", alignments[i], result);
+            CHECK_THAT(result == EINVAL, "alignment %zu: %d", alignments[i],
+                       result);
             CHECK(untouched == &mark);
         }
     }
 }
 
 static void posix_memalign_leaves_its_argument_alone(void) {
-    volatile size_t impossible[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX, PTRDIFF_MAX,
-                                    (size_t)1 << 60};
+    volatile size_t impossible[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX,
+                                    PTRDIFF_MAX, (size_t)1 << 60};
     char mark;
     for (size_t i = 0; i < COUNT(impossible); i++) {
         for (size_t alignment = 8; alignment <= 4 * MIB; alignment *= 2) {
             void *untouched = &mark;
-            CHECK(posix_memalign(&untouched, alignment, impossible[i]) == ENOMEM);
+            CHECK(posix_memalign(&untouched, alignment, impossible[i]) ==
+                  ENOMEM);
             CHECK(untouched == &mark);
         }
     }
@@ -93,13 +115,15 @@ static void posix_memalign_keeps_errno(void) {
 // The manual has EINVAL for what is not a power of two; glibc before 2.38
 // rounded up instead.
 static void aligned_alloc_refuses_bad_alignments(void) {
-    volatile size_t alignments[] = {0, 3, 24, 100, 4097, ((size_t)1 << 20) + 1};
+    volatile size_t alignments[] = {0,   3,    24,
+                                    100, 4097, ((size_t)1 << 20) + 1};
     for (size_t i = 0; i < COUNT(alignments); i++) {
         errno = 0;
         void *block = aligned_alloc(alignments[i], 1000);
         if (on_bifold() || !block)
-            CHECK_THAT(!block && errno == EINVAL, "alignment %zu: %p, errno %d",
-                       alignments[i], block, errno);
+            CHECK_THAT(!block && errno == EINVAL,
+                       "alignment %zu: %p, errno %d", alignments[i], block,
+                       errno);
         free(block);
     }
 }
@@ -113,8 +137,8 @@ static void memalign_of_bad_alignments(void) {
         errno = 0;
         void *block = memalign(alignments[i], 1000);
         if (block)
-            CHECK_THAT(is_aligned(block, rounded[i]), "alignment %zu: %p", alignments[i],
-                       block);
+            CHECK_THAT(is_aligned(block, rounded[i]), "alignment %zu: %p",
+                       alignments[i], block);
         else
             CHECK(errno == EINVAL);
         free(block);
@@ -195,9 +219,11 @@ static void mixed_with_malloc_at_random(void) {
         CHECK(is_filled(blocks[slot], lengths[slot], slot));
         free(blocks[slot]);
         size_t alignment = (size_t)16 << next_random(&state) % 14;
-        size_t size = next_random(&state) % ((size_t)1 << next_random(&state) % 18);
+        size_t size =
+            next_random(&state) % ((size_t)1 << next_random(&state) % 18);
         blocks[slot] = i % 3 ? memalign(alignment, size) : malloc(size);
-        CHECK(blocks[slot] && is_aligned(blocks[slot], i % 3 ? alignment : 16));
+        CHECK(blocks[slot] &&
+              is_aligned(blocks[slot], i % 3 ? alignment : 16));
         lengths[slot] = size < 1000 ? size : 1000;
         fill(blocks[slot], lengths[slot], slot);
     }
@@ -206,9 +232,11 @@ static void mixed_with_malloc_at_random(void) {
 }
 
 MAIN(CASE(aligned_alloc_all), CASE(memalign_all), CASE(posix_memalign_all),
-     CASE(posix_memalign_of_a_pointer), CASE(posix_memalign_refuses_bad_alignments),
-     CASE(posix_memalign_leaves_its_argument_alone), CASE(posix_memalign_keeps_errno),
-     CASE(aligned_alloc_refuses_bad_alignments), CASE(memalign_of_bad_alignments),
-     CASE(huge_alignments), CASE(valloc_is_page_aligned),
-     CASE(pvalloc_rounds_up_to_pages), CASE(a_hundred_thousand_pages),
-     CASE(mixed_with_malloc_at_random))
+     CASE(posix_memalign_of_a_pointer),
+     CASE(posix_memalign_refuses_bad_alignments),
+     CASE(posix_memalign_leaves_its_argument_alone),
+     CASE(posix_memalign_keeps_errno),
+     CASE(aligned_alloc_refuses_bad_alignments),
+     CASE(memalign_of_bad_alignments), CASE(huge_alignments),
+     CASE(valloc_is_page_aligned), CASE(pvalloc_rounds_up_to_pages),
+     CASE(a_hundred_thousand_pages), CASE(mixed_with_malloc_at_random))

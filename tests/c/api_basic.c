@@ -6,11 +6,11 @@
 
 // At least one size for each way in which a request can be served.
 static const size_t sizes[] = {
-    1,         8,         16,        17,       100,      512,      1000,
-    1024,      1025,      2000,      4096,     5000,     10000,    20000,
-    32 * KIB,  33000,     50000,     65536,    100000,   127 * KIB, 128 * KIB,
-    129 * KIB, 200000,    256 * KIB, 300000,   1 * MIB,  3 * MIB,  5 * MIB + 1,
-    32 * MIB,
+    1,      8,         16,        17,          100,      512,
+    1000,   1024,      1025,      2000,        4096,     5000,
+    10000,  20000,     32 * KIB,  33000,       50000,    65536,
+    100000, 127 * KIB, 128 * KIB, 129 * KIB,   200000,   256 * KIB,
+    300000, 1 * MIB,   3 * MIB,   5 * MIB + 1, 32 * MIB,
 };
 
 static void alignment_of_every_size_to_5000(void) {
@@ -18,12 +18,14 @@ static void alignment_of_every_size_to_5000(void) {
         void *blocks[3] = {malloc(size), calloc(1, size), realloc(NULL, size)};
         for (size_t i = 0; i < COUNT(blocks); i++) {
             CHECK_THAT(blocks[i], "size %zu", size);
-            CHECK_THAT(is_aligned(blocks[i], 16), "size %zu: %p", size, blocks[i]);
+            CHECK_THAT(is_aligned(blocks[i], 16), "size %zu: %p", size,
+                       blocks[i]);
             CHECK(malloc_usable_size(blocks[i]) >= size);
             fill(blocks[i], size, (unsigned)i);
         }
         for (size_t i = 0; i < COUNT(blocks); i++) {
-            CHECK_THAT(is_filled(blocks[i], size, (unsigned)i), "size %zu", size);
+            CHECK_THAT(is_filled(blocks[i], size, (unsigned)i), "size %zu",
+                       size);
             free(blocks[i]);
         }
     }
@@ -42,7 +44,8 @@ static void alignment_of_random_sizes(void) {
         size_t size = next_random(&state) % ((size_t)1 << bits);
         blocks[slot] = malloc(size);
         CHECK(blocks[slot]);
-        CHECK_THAT(is_aligned(blocks[slot], 16), "size %zu: %p", size, blocks[slot]);
+        CHECK_THAT(is_aligned(blocks[slot], 16), "size %zu: %p", size,
+                   blocks[slot]);
         // The ends of a big block tell as much as its middle.
         lengths[slot] = size < 4096 ? size : 4096;
         fill(blocks[slot], lengths[slot], slot);
@@ -69,11 +72,21 @@ static void malloc_of_nothing_is_unique(void) {
     static void *blocks[5000];
     for (size_t i = 0; i < COUNT(blocks); i++) {
         switch (i % 5) {
-        case 0: blocks[i] = malloc(0); break;
-        case 1: blocks[i] = calloc(0, 8); break;
-        case 2: blocks[i] = calloc(8, 0); break;
-        case 3: blocks[i] = realloc(NULL, 0); break;
-        case 4: blocks[i] = memalign(64, 0); break;
+        case 0:
+            blocks[i] = malloc(0);
+            break;
+        case 1:
+            blocks[i] = calloc(0, 8);
+            break;
+        case 2:
+            blocks[i] = calloc(8, 0);
+            break;
+        case 3:
+            blocks[i] = realloc(NULL, 0);
+            break;
+        case 4:
+            blocks[i] = memalign(64, 0);
+            break;
         }
         CHECK(blocks[i]);
     }
@@ -104,7 +117,8 @@ static void check_calloc(size_t size) {
         for (size_t i = 0; i < count; i++) {
             blocks[i] = i % 2 ? calloc(size, 1) : calloc(1, size);
             CHECK(blocks[i]);
-            CHECK_THAT(is_zero(blocks[i], size), "calloc(%zu) is not zero", size);
+            CHECK_THAT(is_zero(blocks[i], size), "calloc(%zu) is not zero",
+                       size);
             memset(blocks[i], 0x5a, size);
         }
         for (size_t i = 0; i < count; i++)
@@ -151,7 +165,8 @@ static void calloc_is_zero_after_other_sizes(void) {
         for (size_t i = 0; i + 1 < COUNT(sizes); i++) {
             void *block = calloc(1, sizes[i]);
             CHECK(block);
-            CHECK_THAT(is_zero(block, sizes[i]), "%zu after %zu", sizes[i], before);
+            CHECK_THAT(is_zero(block, sizes[i]), "%zu after %zu", sizes[i],
+                       before);
             memset(block, 0xff, sizes[i]);
             free(block);
         }
@@ -160,14 +175,10 @@ static void calloc_is_zero_after_other_sizes(void) {
 
 static void calloc_overflow(void) {
     volatile size_t pairs[][2] = {
-        {SIZE_MAX, 2},
-        {2, SIZE_MAX},
-        {SIZE_MAX, SIZE_MAX},
-        {(size_t)1 << 32, (size_t)1 << 32},
-        {SIZE_MAX / 16 + 2, 16},
-        {(size_t)1 << 63, 2},
-        {SIZE_MAX / 3 + 1, 3},
-        {PTRDIFF_MAX, 2},
+        {SIZE_MAX, 2},           {2, SIZE_MAX},
+        {SIZE_MAX, SIZE_MAX},    {(size_t)1 << 32, (size_t)1 << 32},
+        {SIZE_MAX / 16 + 2, 16}, {(size_t)1 << 63, 2},
+        {SIZE_MAX / 3 + 1, 3},   {PTRDIFF_MAX, 2},
         {SIZE_MAX, 1},
     };
     for (size_t i = 0; i < COUNT(pairs); i++) {
@@ -197,7 +208,8 @@ static void free_keeps_errno(void) {
         for (size_t j = 0; j < COUNT(blocks); j++) {
             errno = 1000 + (int)j;
             free(blocks[j]);
-            CHECK_THAT(errno == 1000 + (int)j, "size %zu: errno %d", sizes[i], errno);
+            CHECK_THAT(errno == 1000 + (int)j, "size %zu: errno %d", sizes[i],
+                       errno);
         }
     }
 }
@@ -214,8 +226,8 @@ static void free_keeps_errno_when_purging_fails(void) {
         int locked = end > page && mlock((void *)page, end - page) == 0;
         errno = 4242;
         free(block);
-        CHECK_THAT(errno == 4242, "size %zu (locked: %d): errno %d", sizes[i], locked,
-                   errno);
+        CHECK_THAT(errno == 4242, "size %zu (locked: %d): errno %d", sizes[i],
+                   locked, errno);
     }
     malloc_trim(0);
 }
@@ -248,7 +260,8 @@ static void refuse(size_t size) {
     errno = 0;
     CHECK_THAT(!calloc(hidden, 1) && errno == ENOMEM, "calloc(%zu, 1)", size);
     errno = 0;
-    CHECK_THAT(!realloc(NULL, hidden) && errno == ENOMEM, "realloc(NULL, %zu)", size);
+    CHECK_THAT(!realloc(NULL, hidden) && errno == ENOMEM, "realloc(NULL, %zu)",
+               size);
     errno = 0;
     CHECK_THAT(!reallocarray(NULL, 1, hidden) && errno == ENOMEM,
                "reallocarray(NULL, 1, %zu)", size);

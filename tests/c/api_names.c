@@ -4,25 +4,50 @@
 #include <malloc.h>
 
 static const char *const names[] = {
-    "malloc",        "free",           "calloc",
-    "realloc",       "reallocarray",   "aligned_alloc",
-    "posix_memalign", "memalign",      "valloc",
-    "pvalloc",       "malloc_usable_size", "free_sized",
-    "free_aligned_sized", "cfree",     "mallopt",
-    "mallinfo",      "mallinfo2",      "malloc_trim",
-    "malloc_stats",  "malloc_info",
+    "malloc",
+    "free",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "aligned_alloc",
+    "posix_memalign",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+    "free_sized",
+    "free_aligned_sized",
+    "cfree",
+    "mallopt",
+    "mallinfo",
+    "mallinfo2",
+    "malloc_trim",
+    "malloc_stats",
+    "malloc_info",
 };
 
 // plain, array, nothrow, sized, aligned, and what can be combined of these.
 static const char *const operators[] = {
-    "_Znwm",          "_Znam",          "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t",
-    "_ZnwmSt11align_val_t",             "_ZnamSt11align_val_t",
-    "_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
-    "_ZdlPv",         "_ZdaPv",         "_ZdlPvm",         "_ZdaPvm",
-    "_ZdlPvRKSt9nothrow_t",             "_ZdaPvRKSt9nothrow_t",
-    "_ZdlPvSt11align_val_t",            "_ZdaPvSt11align_val_t",
-    "_ZdlPvmSt11align_val_t",           "_ZdaPvmSt11align_val_t",
-    "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvSt11align_val_tRKSt9nothrow_t",
+    "_Znwm",
+    "_Znam",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnamRKSt9nothrow_t",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t",
+    "_ZdlPv",
+    "_ZdaPv",
+    "_ZdlPvm",
+    "_ZdaPvm",
+    "_ZdlPvRKSt9nothrow_t",
+    "_ZdaPvRKSt9nothrow_t",
+    "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPvmSt11align_val_t",
+    "_ZdaPvmSt11align_val_t",
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t",
 };
 
 static const char *object_of(void *address) {
@@ -38,12 +63,14 @@ static void check_names(const char *const *wanted, size_t count) {
     for (size_t i = 0; i < count; i++) {
         void *function = look_up(wanted[i]);
         CHECK_THAT(function, "no %s", wanted[i]);
-        CHECK_THAT(!strcmp(object_of(function), object_of(version)), "%s is in %s", wanted[i],
-                   object_of(function));
+        CHECK_THAT(!strcmp(object_of(function), object_of(version)),
+                   "%s is in %s", wanted[i], object_of(function));
     }
 }
 
-static void every_function_is_exported(void) { check_names(names, COUNT(names)); }
+static void every_function_is_exported(void) {
+    check_names(names, COUNT(names));
+}
 
 static void every_operator_is_exported(void) {
     check_names(operators, COUNT(operators));
@@ -52,13 +79,15 @@ static void every_operator_is_exported(void) {
 static void the_version_is_text(void) {
     if (!on_bifold())
         SKIP("needs bifold");
-    const char *(*version)(void) = (const char *(*)(void))look_up("bifold_version");
+    const char *(*version)(void) =
+        (const char *(*)(void))look_up("bifold_version");
     CHECK(strlen(version()) >= 5 && strchr(version(), '.'));
 }
 
 // For each way to allocate, each way to give back.
 static void free_sized_frees(void) {
-    void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))look_up("free_sized");
+    void (*free_sized)(void *, size_t) =
+        (void (*)(void *, size_t))look_up("free_sized");
     if (!free_sized)
         SKIP("needs bifold or a newer C library");
     errno = 4242;
@@ -135,6 +164,7 @@ static void mallopt_refuses_what_it_does_not_know(void) {
 }
 
 MAIN(CASE(every_function_is_exported), CASE(every_operator_is_exported),
-     CASE(the_version_is_text), CASE(free_sized_frees), CASE(free_aligned_sized_frees),
-     CASE(cfree_frees), CASE(mallopt_knows_its_parameters),
+     CASE(the_version_is_text), CASE(free_sized_frees),
+     CASE(free_aligned_sized_frees), CASE(cfree_frees),
+     CASE(mallopt_knows_its_parameters),
      CASE(mallopt_refuses_what_it_does_not_know))

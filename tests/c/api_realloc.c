@@ -5,14 +5,15 @@
 
 // Several of each range: small, medium, runs, large, and where they meet.
 static const size_t sizes[] = {
-    1,         15,        16,        17,        40,         44,
-    100,       128,       129,       500,       1000,       1024,
-    1025,      2000,      4096,      5000,      9000,       20000,
-    32 * KIB,  32769,     40000,     65536,     100000,     128 * KIB,
-    131073,    200000,    300000,    MIB,       3 * MIB,    8 * MIB + 1,
+    1,      15,     16,       17,    40,      44,          100,    128,
+    129,    500,    1000,     1024,  1025,    2000,        4096,   5000,
+    9000,   20000,  32 * KIB, 32769, 40000,   65536,       100000, 128 * KIB,
+    131073, 200000, 300000,   MIB,   3 * MIB, 8 * MIB + 1,
 };
 
-static size_t lesser(size_t a, size_t b) { return a < b ? a : b; }
+static size_t lesser(size_t a, size_t b) {
+    return a < b ? a : b;
+}
 
 static void of_null_allocates(void) {
     for (size_t i = 0; i < COUNT(sizes); i++) {
@@ -45,12 +46,14 @@ static void check_pair(size_t from, size_t to) {
     fill(block, from, 5);
     void *moved = realloc(block, to);
     CHECK(moved && is_aligned(moved, 16));
-    CHECK_THAT(is_filled(moved, lesser(from, to), 5), "from %zu to %zu", from, to);
+    CHECK_THAT(is_filled(moved, lesser(from, to), 5), "from %zu to %zu", from,
+               to);
     CHECK(malloc_usable_size(moved) >= to);
     fill(moved, to, 6);
     moved = realloc(moved, from);
     CHECK(moved);
-    CHECK_THAT(is_filled(moved, lesser(from, to), 6), "from %zu back to %zu", to, from);
+    CHECK_THAT(is_filled(moved, lesser(from, to), 6), "from %zu back to %zu",
+               to, from);
     free(moved);
 }
 
@@ -74,7 +77,8 @@ static void leaves_neighbours_alone(void) {
             for (unsigned k = 1; k < BLOCKS; k += 7) {
                 blocks[k] = realloc(blocks[k], sizes[j]);
                 CHECK(blocks[k]);
-                CHECK(is_filled(blocks[k], lesser(lesser(sizes[i], sizes[j]), 5000), k));
+                CHECK(is_filled(blocks[k],
+                                lesser(lesser(sizes[i], sizes[j]), 5000), k));
                 memset(blocks[k], 0xee, sizes[j]);
             }
             for (unsigned k = 0; k < BLOCKS; k++) {
@@ -118,7 +122,8 @@ static void shrinks_step_by_step(void) {
 
 // Both directions through mremap, at sizes where it moves and where it stays.
 static void of_mappings(void) {
-    const size_t large[] = {256 * KIB, MIB, 2 * MIB, 7 * MIB, 33 * MIB, 64 * MIB + 4097};
+    const size_t large[] = {256 * KIB, MIB,      2 * MIB,
+                            7 * MIB,   33 * MIB, 64 * MIB + 4097};
     for (size_t i = 0; i < COUNT(large); i++)
         for (size_t j = 0; j < COUNT(large); j++)
             check_pair(large[i], large[j]);
@@ -132,7 +137,8 @@ static void shrinking_a_mapping_gives_memory_back(void) {
     block = realloc(block, 256 * KIB);
     CHECK(block && block[256 * KIB - 1] == 7);
     size_t after = status_kib("VmRSS:");
-    CHECK_THAT(after + 60 * KIB < before, "%zu KiB before, %zu after", before, after);
+    CHECK_THAT(after + 60 * KIB < before, "%zu KiB before, %zu after", before,
+               after);
     free(block);
 }
 
@@ -163,8 +169,8 @@ static void to_the_same_size_stays(void) {
         block = realloc(block, usable);
         // glibc moves a mapping that has become too small for its header.
         if (on_bifold())
-            CHECK_THAT((uintptr_t)block == old, "size %zu to the usable %zu", sizes[i],
-                       usable);
+            CHECK_THAT((uintptr_t)block == old, "size %zu to the usable %zu",
+                       sizes[i], usable);
         CHECK(is_filled(block, sizes[i], 2));
         free(block);
     }
@@ -172,7 +178,8 @@ static void to_the_same_size_stays(void) {
 
 static void failure_keeps_the_block(void) {
     volatile size_t impossible[] = {
-        (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4096, PTRDIFF_MAX, (size_t)1 << 60,
+        (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4096, PTRDIFF_MAX,
+        (size_t)1 << 60,
     };
     for (size_t i = 0; i < COUNT(sizes); i++) {
         void *block = malloc(sizes[i]);
@@ -180,7 +187,8 @@ static void failure_keeps_the_block(void) {
         fill(block, sizes[i], 4);
         for (size_t j = 0; j < COUNT(impossible); j++) {
             errno = 0;
-            CHECK_THAT(!realloc(block, impossible[j]), "to %zu", impossible[j]);
+            CHECK_THAT(!realloc(block, impossible[j]), "to %zu",
+                       impossible[j]);
             CHECK(errno == ENOMEM);
             CHECK_THAT(is_filled(block, sizes[i], 4), "size %zu", sizes[i]);
         }
@@ -212,7 +220,8 @@ static void of_aligned_blocks(void) {
                 block = realloc(block, sizes[j]);
                 CHECK(block && is_aligned(block, 16));
                 CHECK_THAT(is_filled(block, lesser(sizes[i], sizes[j]), 8),
-                           "alignment %zu from %zu to %zu", alignment, sizes[i], sizes[j]);
+                           "alignment %zu from %zu to %zu", alignment,
+                           sizes[i], sizes[j]);
                 memset(block, 1, sizes[j]);
                 free(block);
             }
@@ -255,21 +264,27 @@ static void array_allocates_and_grows(void) {
 
 static void array_overflow_keeps_the_block(void) {
     volatile size_t pairs[][2] = {
-        {SIZE_MAX, 2},     {2, SIZE_MAX},   {(size_t)1 << 32, (size_t)1 << 32},
-        {SIZE_MAX / 8 + 2, 8}, {(size_t)1 << 63, 2}, {PTRDIFF_MAX, 2}, {SIZE_MAX, 1},
+        {SIZE_MAX, 2},
+        {2, SIZE_MAX},
+        {(size_t)1 << 32, (size_t)1 << 32},
+        {SIZE_MAX / 8 + 2, 8},
+        {(size_t)1 << 63, 2},
+        {PTRDIFF_MAX, 2},
+        {SIZE_MAX, 1},
     };
     for (size_t i = 0; i < COUNT(pairs); i++) {
         void *block = malloc(100);
         CHECK(block);
         fill(block, 100, 3);
         errno = 0;
-        CHECK_THAT(!reallocarray(block, pairs[i][0], pairs[i][1]), "%zu times %zu",
-                   pairs[i][0], pairs[i][1]);
+        CHECK_THAT(!reallocarray(block, pairs[i][0], pairs[i][1]),
+                   "%zu times %zu", pairs[i][0], pairs[i][1]);
         CHECK(errno == ENOMEM);
         CHECK(is_filled(block, 100, 3));
         free(block);
         errno = 0;
-        CHECK(!reallocarray(NULL, pairs[i][0], pairs[i][1]) && errno == ENOMEM);
+        CHECK(!reallocarray(NULL, pairs[i][0], pairs[i][1]) &&
+              errno == ENOMEM);
     }
 }
 
@@ -279,5 +294,5 @@ MAIN(CASE(of_null_allocates), CASE(to_nothing_frees),
      CASE(shrinking_a_mapping_gives_memory_back),
      CASE(growing_a_mapping_does_not_touch_it), CASE(to_the_same_size_stays),
      CASE(failure_keeps_the_block), CASE(of_a_block_of_nothing),
-     CASE(of_aligned_blocks), CASE(many_at_random), CASE(array_allocates_and_grows),
-     CASE(array_overflow_keeps_the_block))
+     CASE(of_aligned_blocks), CASE(many_at_random),
+     CASE(array_allocates_and_grows), CASE(array_overflow_keeps_the_block))

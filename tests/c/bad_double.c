@@ -56,7 +56,8 @@ static void at_once_by(void) {
 static void sized_p_q_p(void) {
     fill_table(10);
     CHECK(more_count == 2);
-    void (*function)(void *, size_t) = (void (*)(void *, size_t))look_up(more[1]);
+    void (*function)(void *, size_t) =
+        (void (*)(void *, size_t))look_up(more[1]);
     CHECK(function);
     for (unsigned i = 3; i < 6; i++) {
         ledger_strike(blocks[i], size);
@@ -66,15 +67,21 @@ static void sized_p_q_p(void) {
     drain();
 }
 
-static void at_once_of_calloc(void) { free_twice(calloc(1, argument(0))); }
+static void at_once_of_calloc(void) {
+    free_twice(calloc(1, argument(0)));
+}
 
-static void at_once_of_aligned(void) { free_twice(memalign(256, argument(0))); }
+static void at_once_of_aligned(void) {
+    free_twice(memalign(256, argument(0)));
+}
 
 static void at_once_of_realloc(void) {
     free_twice(realloc(malloc(argument(0) / 2 + 1), argument(0)));
 }
 
-static void at_once_in_a_thread(void) { in_thread(at_once); }
+static void at_once_in_a_thread(void) {
+    in_thread(at_once);
+}
 
 // The second time through a pointer kept over another life of the block.
 static void stale_pointer(void) {
@@ -158,8 +165,12 @@ static void after_reuse_of_others(void) {
 
 static char *victim;
 
-static void release_victim(void) { release(victim); }
-static void release_victim_again(void) { release_again(victim); }
+static void release_victim(void) {
+    release(victim);
+}
+static void release_victim_again(void) {
+    release_again(victim);
+}
 
 static void release_victim_p_q_p(void) {
     release(victim);
@@ -266,7 +277,9 @@ static void at_the_same_moment(void) {
     drain();
 }
 
-static void allocate_table(void) { choose_victim(1000); }
+static void allocate_table(void) {
+    choose_victim(1000);
+}
 static void allocate_and_release_victim(void) {
     choose_victim(1000);
     release(victim);
@@ -298,12 +311,14 @@ static void of_a_dead_thread_by_another(void) {
 }
 
 MAIN(CASE(at_once), CASE(at_once_among_others), CASE(at_once_among_many),
-     CASE(at_once_after_frees), CASE(at_once_of_calloc), CASE(at_once_of_aligned),
-     CASE(at_once_of_realloc), CASE(at_once_in_a_thread), CASE(at_once_by),
-     CASE(sized_p_q_p), CASE(stale_pointer), CASE(p_q_p),
-     CASE(first_and_last_of_many), CASE(every_second_twice), CASE(in_full_slabs),
-     CASE(after_other_sizes), CASE(after_reuse_of_others), CASE(second_is_remote),
-     CASE(first_is_remote), CASE(both_are_remote), CASE(both_are_remote_at_once),
-     CASE(from_two_threads), CASE(both_are_remote_in_full_slabs),
-     CASE(second_is_remote_in_full_slabs), CASE(at_the_same_moment), CASE(of_a_dead_thread),
+     CASE(at_once_after_frees), CASE(at_once_of_calloc),
+     CASE(at_once_of_aligned), CASE(at_once_of_realloc),
+     CASE(at_once_in_a_thread), CASE(at_once_by), CASE(sized_p_q_p),
+     CASE(stale_pointer), CASE(p_q_p), CASE(first_and_last_of_many),
+     CASE(every_second_twice), CASE(in_full_slabs), CASE(after_other_sizes),
+     CASE(after_reuse_of_others), CASE(second_is_remote),
+     CASE(first_is_remote), CASE(both_are_remote),
+     CASE(both_are_remote_at_once), CASE(from_two_threads),
+     CASE(both_are_remote_in_full_slabs), CASE(second_is_remote_in_full_slabs),
+     CASE(at_the_same_moment), CASE(of_a_dead_thread),
      CASE(of_a_dead_thread_that_freed_it), CASE(of_a_dead_thread_by_another))

@@ -50,8 +50,12 @@ static void after_others(size_t first_size, size_t step) {
     again(block);
 }
 
-static void after_small_frees(void) { after_others(1, 13); }
-static void after_large_frees(void) { after_others(argument(0) + MIB, 4096); }
+static void after_small_frees(void) {
+    after_others(1, 13);
+}
+static void after_large_frees(void) {
+    after_others(argument(0) + MIB, 4096);
+}
 
 static void after_a_few_large_frees(void) {
     allocate();
@@ -160,6 +164,7 @@ static void usable_size_of_freed(void) {
 
 MAIN(CASE(at_once), CASE(after_small_frees), CASE(after_large_frees),
      CASE(after_a_few_large_frees), CASE(after_trim), CASE(first_in_a_thread),
-     CASE(second_in_a_thread), CASE(after_a_move), CASE(after_shrinking_to_small),
-     CASE(after_realloc_to_nothing), CASE(realloc_of_freed), CASE(realloc_of_freed_to_less),
+     CASE(second_in_a_thread), CASE(after_a_move),
+     CASE(after_shrinking_to_small), CASE(after_realloc_to_nothing),
+     CASE(realloc_of_freed), CASE(realloc_of_freed_to_less),
      CASE(inside_a_freed_one), CASE(usable_size_of_freed))

@@ -48,7 +48,8 @@ static void use(const char *operation, void *pointer) {
     } else if (!strcmp(operation, "reallocarray")) {
         result = reallocarray(pointer, 10, 10);
     } else if (!strcmp(operation, "free_sized")) {
-        void (*function)(void *, size_t) = (void (*)(void *, size_t))look_up("free_sized");
+        void (*function)(void *, size_t) =
+            (void (*)(void *, size_t))look_up("free_sized");
         CHECK(function);
         function(pointer, 100);
     } else {
@@ -95,20 +96,36 @@ static void stack_of_thread(void) {
     pthread_join(thread, NULL);
 }
 
-static void data(void) { give_back(initialised + 64); }
-static void bss(void) { give_back(zeroed + 64); }
-static void rodata(void) { give_back((char *)constant + 64); }
-static void thread_local_storage(void) { give_back(of_thread + 64); }
-static void text(void) { give_back((void *)((uintptr_t)stack & ~(uintptr_t)15)); }
+static void data(void) {
+    give_back(initialised + 64);
+}
+static void bss(void) {
+    give_back(zeroed + 64);
+}
+static void rodata(void) {
+    give_back((char *)constant + 64);
+}
+static void thread_local_storage(void) {
+    give_back(of_thread + 64);
+}
+static void text(void) {
+    give_back((void *)((uintptr_t)stack & ~(uintptr_t)15));
+}
 static void text_of_a_library(void) {
     give_back((void *)((uintptr_t)look_up("printf") & ~(uintptr_t)15));
 }
 static void data_of_a_library(void) {
     give_back((void *)((uintptr_t)look_up("stdout") & ~(uintptr_t)15));
 }
-static void argument_string(void) { give_back((void *)((uintptr_t)more[0] & ~(uintptr_t)15)); }
-static void vdso(void) { give_back((void *)(getauxval(AT_SYSINFO_EHDR) + 0x100)); }
-static void program_break(void) { give_back((char *)sbrk(8192) + 4096); }
+static void argument_string(void) {
+    give_back((void *)((uintptr_t)more[0] & ~(uintptr_t)15));
+}
+static void vdso(void) {
+    give_back((void *)(getauxval(AT_SYSINFO_EHDR) + 0x100));
+}
+static void program_break(void) {
+    give_back((char *)sbrk(8192) + 4096);
+}
 
 // Memory of the allocator's own.
 static void library_itself(void) {
@@ -125,9 +142,11 @@ static int find_data(struct dl_phdr_info *object, size_t size, void *found) {
     if (object->dlpi_addr != (uintptr_t)info.dli_fbase)
         return 0;
     for (int i = 0; i < object->dlpi_phnum; i++)
-        if (object->dlpi_phdr[i].p_type == PT_LOAD && object->dlpi_phdr[i].p_flags & PF_W)
+        if (object->dlpi_phdr[i].p_type == PT_LOAD &&
+            object->dlpi_phdr[i].p_flags & PF_W)
             *(uintptr_t *)found =
-                (object->dlpi_addr + object->dlpi_phdr[i].p_vaddr + 15) & ~(uintptr_t)15;
+                (object->dlpi_addr + object->dlpi_phdr[i].p_vaddr + 15) &
+                ~(uintptr_t)15;
     return 1;
 }
 
@@ -138,7 +157,9 @@ static void data_of_the_library_itself(void) {
 }
 
 // An address that nobody has: the argument says which.
-static void wild(void) { give_back((void *)argument(1)); }
+static void wild(void) {
+    give_back((void *)argument(1));
+}
 
 // Distances from a block that lead out of all mapped memory, or to its edge.
 static void far_from_a_block(void) {
@@ -148,23 +169,33 @@ static void far_from_a_block(void) {
 }
 
 static char *map(size_t size, int protection) {
-    char *mapping = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *mapping =
+        mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(mapping != MAP_FAILED);
     return mapping;
 }
 
-static void mapping_start(void) { give_back(map(argument(1), PROT_READ | PROT_WRITE)); }
+static void mapping_start(void) {
+    give_back(map(argument(1), PROT_READ | PROT_WRITE));
+}
 static void mapping_middle(void) {
     give_back(map(argument(1), PROT_READ | PROT_WRITE) + argument(1) / 2);
 }
-static void mapping_offset_16(void) { give_back(map(argument(1), PROT_READ | PROT_WRITE) + 16); }
-static void mapping_offset_64(void) { give_back(map(argument(1), PROT_READ | PROT_WRITE) + 64); }
-static void mapping_without_access(void) { give_back(map(argument(1), PROT_NONE)); }
+static void mapping_offset_16(void) {
+    give_back(map(argument(1), PROT_READ | PROT_WRITE) + 16);
+}
+static void mapping_offset_64(void) {
+    give_back(map(argument(1), PROT_READ | PROT_WRITE) + 64);
+}
+static void mapping_without_access(void) {
+    give_back(map(argument(1), PROT_NONE));
+}
 static void mapping_of_zeros(void) {
     // All that could be taken for a header reads as zero, and may be written.
     char *mapping = map(4 * MIB, PROT_READ | PROT_WRITE);
     memset(mapping, 0, 4 * MIB);
-    give_back((char *)(((uintptr_t)mapping + 2 * MIB) & ~(uintptr_t)(2 * MIB - 1)));
+    give_back(
+        (char *)(((uintptr_t)mapping + 2 * MIB) & ~(uintptr_t)(2 * MIB - 1)));
 }
 static void mapping_gone(void) {
     char *mapping = map(argument(1), PROT_READ | PROT_WRITE);
@@ -240,10 +271,13 @@ static void beyond_a_shrunken_block(void) {
 }
 
 MAIN(CASE(stack), CASE(stack_of_thread), CASE(data), CASE(bss), CASE(rodata),
-     CASE(thread_local_storage), CASE(text), CASE(text_of_a_library), CASE(data_of_a_library),
-     CASE(argument_string), CASE(vdso), CASE(program_break), CASE(library_itself), CASE(data_of_the_library_itself), CASE(wild),
-     CASE(far_from_a_block), CASE(mapping_start), CASE(mapping_middle), CASE(mapping_offset_16),
-     CASE(mapping_offset_64), CASE(mapping_without_access), CASE(mapping_of_zeros),
-     CASE(mapping_gone), CASE(mapping_of_a_file), CASE(inside), CASE(inside_untouched),
-     CASE(inside_zeroed), CASE(inside_aligned), CASE(inside_of_other_thread),
+     CASE(thread_local_storage), CASE(text), CASE(text_of_a_library),
+     CASE(data_of_a_library), CASE(argument_string), CASE(vdso),
+     CASE(program_break), CASE(library_itself),
+     CASE(data_of_the_library_itself), CASE(wild), CASE(far_from_a_block),
+     CASE(mapping_start), CASE(mapping_middle), CASE(mapping_offset_16),
+     CASE(mapping_offset_64), CASE(mapping_without_access),
+     CASE(mapping_of_zeros), CASE(mapping_gone), CASE(mapping_of_a_file),
+     CASE(inside), CASE(inside_untouched), CASE(inside_zeroed),
+     CASE(inside_aligned), CASE(inside_of_other_thread),
      CASE(beyond_a_shrunken_block))

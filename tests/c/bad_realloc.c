@@ -19,10 +19,18 @@ static void realloc_freed(size_t to) {
     drain();
 }
 
-static void freed_to_the_same(void) { realloc_freed(argument(0)); }
-static void freed_to_more(void) { realloc_freed(argument(0) * 3 + 100); }
-static void freed_to_much_more(void) { realloc_freed(argument(0) + 4 * MIB); }
-static void freed_to_less(void) { realloc_freed(argument(0) / 3 + 1); }
+static void freed_to_the_same(void) {
+    realloc_freed(argument(0));
+}
+static void freed_to_more(void) {
+    realloc_freed(argument(0) * 3 + 100);
+}
+static void freed_to_much_more(void) {
+    realloc_freed(argument(0) + 4 * MIB);
+}
+static void freed_to_less(void) {
+    realloc_freed(argument(0) / 3 + 1);
+}
 
 static void freed_to_nothing(void) {
     fill_table(1000);
@@ -59,9 +67,15 @@ static void old_block_after(size_t to) {
     drain();
 }
 
-static void old_block_after_growing(void) { old_block_after(argument(0) * 3 + 100); }
-static void old_block_after_becoming_large(void) { old_block_after(argument(0) + 4 * MIB); }
-static void old_block_after_shrinking(void) { old_block_after(argument(0) / 3 + 1); }
+static void old_block_after_growing(void) {
+    old_block_after(argument(0) * 3 + 100);
+}
+static void old_block_after_becoming_large(void) {
+    old_block_after(argument(0) + 4 * MIB);
+}
+static void old_block_after_shrinking(void) {
+    old_block_after(argument(0) / 3 + 1);
+}
 
 // The question may be answered or be fatal, but must not crash.
 static void usable_size_of_freed(void) {
@@ -74,7 +88,7 @@ static void usable_size_of_freed(void) {
     }
 }
 
-MAIN(CASE(freed_to_the_same), CASE(freed_to_more), CASE(freed_to_much_more), CASE(freed_to_less),
-     CASE(freed_to_nothing), CASE(nothing_twice), CASE(old_block_after_growing),
-     CASE(old_block_after_becoming_large), CASE(old_block_after_shrinking),
-     CASE(usable_size_of_freed))
+MAIN(CASE(freed_to_the_same), CASE(freed_to_more), CASE(freed_to_much_more),
+     CASE(freed_to_less), CASE(freed_to_nothing), CASE(nothing_twice),
+     CASE(old_block_after_growing), CASE(old_block_after_becoming_large),
+     CASE(old_block_after_shrinking), CASE(usable_size_of_freed))

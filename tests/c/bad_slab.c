@@ -4,19 +4,24 @@
 #include "blocks.h"
 
 // WHICH is the place of the live block in the table, in per cent.
-static unsigned live_index(void) { return (unsigned)((count - 1) * argument(1) / 100); }
+static unsigned live_index(void) {
+    return (unsigned)((count - 1) * argument(1) / 100);
+}
 
 // The block nearest in memory, in all likelihood one of the same slab.
 static unsigned nearest(unsigned to, unsigned except) {
     unsigned best = count;
     for (unsigned i = 0; i < count; i++)
         if (i != to && i != except &&
-            (best == count || labs(blocks[i] - blocks[to]) < labs(blocks[best] - blocks[to])))
+            (best == count ||
+             labs(blocks[i] - blocks[to]) < labs(blocks[best] - blocks[to])))
             best = i;
     return best;
 }
 
-static void make_table(void) { fill_table(20000); }
+static void make_table(void) {
+    fill_table(20000);
+}
 
 static void release_all_but(unsigned live, unsigned also) {
     for (unsigned i = 0; i < count; i++)
@@ -33,7 +38,8 @@ static void release_first_and_last(void) {
 
 // The last free is the only one of its block, and seems to empty the slab.
 static void release_twice_and_another(void) {
-    unsigned live = live_index(), last = nearest(live, live), twice = nearest(live, last);
+    unsigned live = live_index(), last = nearest(live, live),
+             twice = nearest(live, last);
     release_all_but(live, last);
     release_again(blocks[twice]);
     release(blocks[last]);
@@ -71,7 +77,9 @@ static void of_a_dead_thread_remote(void) {
 
 static unsigned in_the_middle;
 
-static void release_in_the_middle(void) { release(blocks[in_the_middle]); }
+static void release_in_the_middle(void) {
+    release(blocks[in_the_middle]);
+}
 
 // The first free by another thread, the second by the owner.
 static void half_remote(void) {
@@ -107,14 +115,16 @@ static void never_handed_out(void) {
             last = blocks[i];
     char *lowest = last;
     for (unsigned i = 0; i < count; i++)
-        if (blocks[i] != last && (lowest == last || last - blocks[i] < last - lowest))
+        if (blocks[i] != last &&
+            (lowest == last || last - blocks[i] < last - lowest))
             lowest = blocks[i];
     release_again(last + (last - lowest));
     size_t bytes = 0;
-    for (unsigned i = 0; i < MOST_BLOCKS / 4 && bytes < MOST_BYTES / 4; i++, bytes += size)
+    for (unsigned i = 0; i < MOST_BLOCKS / 4 && bytes < MOST_BYTES / 4;
+         i++, bytes += size)
         allocate();
 }
 
-MAIN(CASE(local), CASE(local_and_another), CASE(remote), CASE(of_a_dead_thread),
-     CASE(of_a_dead_thread_remote), CASE(half_remote), CASE(and_other_sizes),
-     CASE(never_handed_out))
+MAIN(CASE(local), CASE(local_and_another), CASE(remote),
+     CASE(of_a_dead_thread), CASE(of_a_dead_thread_remote), CASE(half_remote),
+     CASE(and_other_sizes), CASE(never_handed_out))

@@ -54,12 +54,15 @@ HELPER void release_every_fourth(void) {
         release(blocks[i]);
 }
 
-HELPER unsigned middle(void) { return count / 2 & ~3u; }
+HELPER unsigned middle(void) {
+    return count / 2 & ~3u;
+}
 
 // Allocates until the double free must have been met.
 HELPER void drain(void) {
     size_t bytes = 0;
-    for (unsigned i = 0; i < MOST_BLOCKS && bytes < MOST_BYTES; i++, bytes += size)
+    for (unsigned i = 0; i < MOST_BLOCKS && bytes < MOST_BYTES;
+         i++, bytes += size)
         allocate();
     FAIL("%zu bytes more, and nobody has noticed", bytes);
 }
@@ -71,7 +74,8 @@ HELPER void *run(void *function) {
 
 HELPER void in_thread(void (*function)(void)) {
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, run, (void *)(uintptr_t)function) == 0);
+    CHECK(pthread_create(&thread, NULL, run, (void *)(uintptr_t)function) ==
+          0);
     CHECK(pthread_join(thread, NULL) == 0);
 }
 

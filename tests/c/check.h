@@ -31,7 +31,8 @@
 
 enum { EXIT_WRONG = 1, EXIT_HANDED_OUT_TWICE = 42, EXIT_SKIPPED = 77 };
 
-__attribute__((format(printf, 1, 2))) HELPER void say(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) HELPER void say(const char *format,
+                                                      ...) {
     char text[512];
     va_list arguments;
     va_start(arguments, format);
@@ -44,22 +45,23 @@ __attribute__((format(printf, 1, 2))) HELPER void say(const char *format, ...) {
 }
 
 #define EXIT_SAYING(code, prefix, line, ...) \
-    do { \
-        say("%s%d: ", prefix, line); \
-        say(__VA_ARGS__); \
-        say("\n"); \
-        _exit(code); \
+    do {                                     \
+        say("%s%d: ", prefix, line);         \
+        say(__VA_ARGS__);                    \
+        say("\n");                           \
+        _exit(code);                         \
     } while (0)
 
 #define FAIL(...) EXIT_SAYING(EXIT_WRONG, __FILE__ ":", __LINE__, __VA_ARGS__)
 
 // For what the machine, and not bifold, does not offer.
-#define SKIP(...) EXIT_SAYING(EXIT_SKIPPED, "skipped: line ", __LINE__, __VA_ARGS__)
+#define SKIP(...) \
+    EXIT_SAYING(EXIT_SKIPPED, "skipped: line ", __LINE__, __VA_ARGS__)
 
 #define CHECK_THAT(condition, ...) \
-    do { \
-        if (!(condition)) \
-            FAIL(__VA_ARGS__); \
+    do {                           \
+        if (!(condition))          \
+            FAIL(__VA_ARGS__);     \
     } while (0)
 
 #define CHECK(condition) CHECK_THAT(condition, "not so: %s", #condition)
@@ -68,9 +70,13 @@ __attribute__((format(printf, 1, 2))) HELPER void say(const char *format, ...) {
 #define HIDE(value) __asm__ volatile("" : "+r"(value) : : "memory")
 
 // The symbol as the program would be bound to it, or NULL.
-HELPER void *look_up(const char *name) { return dlsym(RTLD_DEFAULT, name); }
+HELPER void *look_up(const char *name) {
+    return dlsym(RTLD_DEFAULT, name);
+}
 
-HELPER int on_bifold(void) { return look_up("bifold_version") != NULL; }
+HELPER int on_bifold(void) {
+    return look_up("bifold_version") != NULL;
+}
 
 // A fixed sequence of numbers, the same in each run.
 HELPER uint64_t next_random(uint64_t *state) {
@@ -165,10 +171,10 @@ HELPER int run_cases(int argc, char **argv, const struct test_case *cases,
 
 #define CASE(name) {#name, name}
 
-#define MAIN(...) \
-    int main(int argc, char **argv) { \
+#define MAIN(...)                                              \
+    int main(int argc, char **argv) {                          \
         static const struct test_case cases[] = {__VA_ARGS__}; \
-        return run_cases(argc, argv, cases, COUNT(cases)); \
+        return run_cases(argc, argv, cases, COUNT(cases));     \
     }
 
 #endif

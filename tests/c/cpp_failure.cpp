@@ -8,15 +8,17 @@
 #include <sys/resource.h>
 #include <vector>
 
-static volatile size_t impossible[] = {SIZE_MAX, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX,
-                                       (size_t)1 << 60, SIZE_MAX - 4096};
+static volatile size_t impossible[] = {SIZE_MAX, (size_t)PTRDIFF_MAX + 1,
+                                       PTRDIFF_MAX, (size_t)1 << 60,
+                                       SIZE_MAX - 4096};
 
 // libstdc++ rounds the size up to the alignment, past the end and back to 0.
 static bool is_wrapped(size_t size, size_t alignment) {
     return size > SIZE_MAX - alignment && !on_bifold();
 }
 
-template <typename New> static void must_throw(New allocate, size_t alignment = 0) {
+template <typename New>
+static void must_throw(New allocate, size_t alignment = 0) {
     for (size_t i = 0; i < COUNT(impossible); i++) {
         if (is_wrapped(impossible[i], alignment))
             continue;
@@ -32,7 +34,8 @@ template <typename New> static void must_throw(New allocate, size_t alignment = 
     }
 }
 
-template <typename New> static void must_return_null(New allocate, size_t alignment = 0) {
+template <typename New>
+static void must_return_null(New allocate, size_t alignment = 0) {
     for (size_t i = 0; i < COUNT(impossible); i++) {
         if (is_wrapped(impossible[i], alignment))
             continue;
@@ -44,13 +47,19 @@ template <typename New> static void must_return_null(New allocate, size_t alignm
 
 static const std::align_val_t at{64};
 
-static void plain_throws() { must_throw([](size_t n) { return ::operator new(n); }); }
+static void plain_throws() {
+    must_throw([](size_t n) { return ::operator new(n); });
+}
 
-static void array_throws() { must_throw([](size_t n) { return ::operator new[](n); }); }
+static void array_throws() {
+    must_throw([](size_t n) { return ::operator new[](n); });
+}
 
 static void aligned_throws() {
     must_throw([](size_t n) { return ::operator new(n, at); }, 64);
-    must_throw([](size_t n) { return ::operator new(n, std::align_val_t{MIB}); }, MIB);
+    must_throw(
+        [](size_t n) { return ::operator new(n, std::align_val_t{MIB}); },
+        MIB);
 }
 
 static void array_aligned_throws() {
@@ -62,15 +71,18 @@ static void nothrow_returns_null() {
 }
 
 static void array_nothrow_returns_null() {
-    must_return_null([](size_t n) { return ::operator new[](n, std::nothrow); });
+    must_return_null(
+        [](size_t n) { return ::operator new[](n, std::nothrow); });
 }
 
 static void aligned_nothrow_returns_null() {
-    must_return_null([](size_t n) { return ::operator new(n, at, std::nothrow); }, 64);
+    must_return_null(
+        [](size_t n) { return ::operator new(n, at, std::nothrow); }, 64);
 }
 
 static void array_aligned_nothrow_returns_null() {
-    must_return_null([](size_t n) { return ::operator new[](n, at, std::nothrow); }, 64);
+    must_return_null(
+        [](size_t n) { return ::operator new[](n, at, std::nothrow); }, 64);
 }
 
 static void containers_throw() {
@@ -98,7 +110,9 @@ static void limit_memory(size_t bytes) {
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 }
 
-static void lift_the_limit() { limit_memory(RLIM_INFINITY); }
+static void lift_the_limit() {
+    limit_memory(RLIM_INFINITY);
+}
 
 // Makes 512 MiB impossible, and so the next call of the handler necessary.
 static const size_t too_much = 512 * MIB;
@@ -129,7 +143,8 @@ static void handler_gives_back_to_array() {
 }
 
 static void handler_gives_back_to_nothrow() {
-    check_handler_gives_back([](size_t n) { return ::operator new(n, std::nothrow); });
+    check_handler_gives_back(
+        [](size_t n) { return ::operator new(n, std::nothrow); });
 }
 
 static void handler_gives_back_to_aligned() {
@@ -137,7 +152,8 @@ static void handler_gives_back_to_aligned() {
 }
 
 static void handler_gives_back_to_aligned_nothrow() {
-    check_handler_gives_back([](size_t n) { return ::operator new(n, at, std::nothrow); });
+    check_handler_gives_back(
+        [](size_t n) { return ::operator new(n, at, std::nothrow); });
 }
 
 static void uninstalls_itself() {
@@ -289,13 +305,14 @@ static void handler_frees_a_reserve() {
         ::operator delete(block);
 }
 
-MAIN(CASE(plain_throws), CASE(array_throws), CASE(aligned_throws), CASE(array_aligned_throws),
-     CASE(nothrow_returns_null), CASE(array_nothrow_returns_null),
-     CASE(aligned_nothrow_returns_null), CASE(array_aligned_nothrow_returns_null),
-     CASE(containers_throw), CASE(handler_gives_back), CASE(handler_gives_back_to_array),
+MAIN(CASE(plain_throws), CASE(array_throws), CASE(aligned_throws),
+     CASE(array_aligned_throws), CASE(nothrow_returns_null),
+     CASE(array_nothrow_returns_null), CASE(aligned_nothrow_returns_null),
+     CASE(array_aligned_nothrow_returns_null), CASE(containers_throw),
+     CASE(handler_gives_back), CASE(handler_gives_back_to_array),
      CASE(handler_gives_back_to_nothrow), CASE(handler_gives_back_to_aligned),
-     CASE(handler_gives_back_to_aligned_nothrow), CASE(handler_uninstalls_itself),
-     CASE(handler_installs_another), CASE(handler_throws_bad_alloc),
-     CASE(handler_throws_something_else), CASE(handler_throws_in_nothrow),
-     CASE(handler_allocates), CASE(malloc_does_not_call_the_handler),
-     CASE(handler_frees_a_reserve))
+     CASE(handler_gives_back_to_aligned_nothrow),
+     CASE(handler_uninstalls_itself), CASE(handler_installs_another),
+     CASE(handler_throws_bad_alloc), CASE(handler_throws_something_else),
+     CASE(handler_throws_in_nothrow), CASE(handler_allocates),
+     CASE(malloc_does_not_call_the_handler), CASE(handler_frees_a_reserve))

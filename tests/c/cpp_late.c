@@ -85,4 +85,5 @@ static void without_any_cpp(void) {
 }
 
 MAIN(CASE(loaded_locally), CASE(loaded_globally), CASE(loaded_lazily),
-     CASE(loaded_after_allocations), CASE(loaded_by_a_thread), CASE(without_any_cpp))
+     CASE(loaded_after_allocations), CASE(loaded_by_a_thread),
+     CASE(without_any_cpp))

@@ -93,14 +93,17 @@ static void threads() {
         results.push_back(std::async(std::launch::async, [thread] {
             std::vector<std::string> texts;
             for (int i = 0; i < 20000; i++)
-                texts.push_back(std::string(static_cast<size_t>(i % 300), static_cast<char>('a' + thread)));
+                texts.push_back(std::string(static_cast<size_t>(i % 300),
+                                            static_cast<char>('a' + thread)));
             return texts;
         }));
     }
     for (int thread = 0; thread < 8; thread++) {
-        std::vector<std::string> texts = results[static_cast<size_t>(thread)].get();
+        std::vector<std::string> texts =
+            results[static_cast<size_t>(thread)].get();
         for (int i = 0; i < 20000; i++)
-            CHECK(texts[static_cast<size_t>(i)].size() == static_cast<size_t>(i % 300));
+            CHECK(texts[static_cast<size_t>(i)].size() ==
+                  static_cast<size_t>(i % 300));
         for (const std::string &text : texts)
             CHECK(std::all_of(text.begin(), text.end(),
                               [thread](char c) { return c == 'a' + thread; }));

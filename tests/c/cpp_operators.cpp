@@ -4,9 +4,9 @@
 #include <malloc.h>
 #include <new>
 
-static const size_t sizes[] = {0,     1,         8,         16,      24,     100,
-                               1000,  1025,      5000,      20000,   50000,  100000,
-                               200000, 1048576,  3000001};
+static const size_t sizes[] = {0,     1,      8,      16,      24,
+                               100,   1000,   1025,   5000,    20000,
+                               50000, 100000, 200000, 1048576, 3000001};
 
 enum { ROUNDS = 300 };
 
@@ -26,8 +26,8 @@ static void check(size_t alignment, New allocate, Delete release) {
                 blocks[k] = allocate(size);
                 HIDE(blocks[k]);
                 CHECK(blocks[k]);
-                CHECK_THAT(is_aligned(blocks[k], alignment), "%zu at %zu: %p", size, alignment,
-                           blocks[k]);
+                CHECK_THAT(is_aligned(blocks[k], alignment), "%zu at %zu: %p",
+                           size, alignment, blocks[k]);
                 CHECK(k == 0 || blocks[k] != blocks[k - 1]);
                 fill(blocks[k], size < 200 ? size : 200, k);
                 if (size)
@@ -44,33 +44,39 @@ static void check(size_t alignment, New allocate, Delete release) {
 }
 
 static void plain() {
-    check(16, [](size_t n) { return ::operator new(n); },
-          [](void *p, size_t) { ::operator delete(p); });
+    check(
+        16, [](size_t n) { return ::operator new(n); },
+        [](void *p, size_t) { ::operator delete(p); });
 }
 
 static void array() {
-    check(16, [](size_t n) { return ::operator new[](n); },
-          [](void *p, size_t) { ::operator delete[](p); });
+    check(
+        16, [](size_t n) { return ::operator new[](n); },
+        [](void *p, size_t) { ::operator delete[](p); });
 }
 
 static void nothrow() {
-    check(16, [](size_t n) { return ::operator new(n, std::nothrow); },
-          [](void *p, size_t) { ::operator delete(p, std::nothrow); });
+    check(
+        16, [](size_t n) { return ::operator new(n, std::nothrow); },
+        [](void *p, size_t) { ::operator delete(p, std::nothrow); });
 }
 
 static void array_nothrow() {
-    check(16, [](size_t n) { return ::operator new[](n, std::nothrow); },
-          [](void *p, size_t) { ::operator delete[](p, std::nothrow); });
+    check(
+        16, [](size_t n) { return ::operator new[](n, std::nothrow); },
+        [](void *p, size_t) { ::operator delete[](p, std::nothrow); });
 }
 
 static void sized() {
-    check(16, [](size_t n) { return ::operator new(n); },
-          [](void *p, size_t n) { ::operator delete(p, n); });
+    check(
+        16, [](size_t n) { return ::operator new(n); },
+        [](void *p, size_t n) { ::operator delete(p, n); });
 }
 
 static void array_sized() {
-    check(16, [](size_t n) { return ::operator new[](n); },
-          [](void *p, size_t n) { ::operator delete[](p, n); });
+    check(
+        16, [](size_t n) { return ::operator new[](n); },
+        [](void *p, size_t n) { ::operator delete[](p, n); });
 }
 
 // Each alignment that a type or a program may ask for.
@@ -88,12 +94,13 @@ static void check_aligned(size_t alignment, New allocate, Delete release) {
                 blocks[k] = allocate(sizes[i]);
                 HIDE(blocks[k]);
                 CHECK(blocks[k]);
-                CHECK_THAT(is_aligned(blocks[k], alignment), "%zu at %zu: %p", sizes[i],
-                           alignment, blocks[k]);
+                CHECK_THAT(is_aligned(blocks[k], alignment), "%zu at %zu: %p",
+                           sizes[i], alignment, blocks[k]);
                 fill(blocks[k], sizes[i] < 200 ? sizes[i] : 200, k);
             }
             for (unsigned k = 0; k < 3; k++) {
-                CHECK(is_filled(blocks[k], sizes[i] < 200 ? sizes[i] : 200, k));
+                CHECK(
+                    is_filled(blocks[k], sizes[i] < 200 ? sizes[i] : 200, k));
                 release(blocks[k], sizes[i]);
             }
         }
@@ -103,43 +110,53 @@ static void check_aligned(size_t alignment, New allocate, Delete release) {
 
 static void aligned() {
     each_alignment([](std::align_val_t at, size_t alignment) {
-        check_aligned(alignment, [=](size_t n) { return ::operator new(n, at); },
-                      [=](void *p, size_t) { ::operator delete(p, at); });
+        check_aligned(
+            alignment, [=](size_t n) { return ::operator new(n, at); },
+            [=](void *p, size_t) { ::operator delete(p, at); });
     });
 }
 
 static void array_aligned() {
     each_alignment([](std::align_val_t at, size_t alignment) {
-        check_aligned(alignment, [=](size_t n) { return ::operator new[](n, at); },
-                      [=](void *p, size_t) { ::operator delete[](p, at); });
+        check_aligned(
+            alignment, [=](size_t n) { return ::operator new[](n, at); },
+            [=](void *p, size_t) { ::operator delete[](p, at); });
     });
 }
 
 static void aligned_sized() {
     each_alignment([](std::align_val_t at, size_t alignment) {
-        check_aligned(alignment, [=](size_t n) { return ::operator new(n, at); },
-                      [=](void *p, size_t n) { ::operator delete(p, n, at); });
+        check_aligned(
+            alignment, [=](size_t n) { return ::operator new(n, at); },
+            [=](void *p, size_t n) { ::operator delete(p, n, at); });
     });
 }
 
 static void array_aligned_sized() {
     each_alignment([](std::align_val_t at, size_t alignment) {
-        check_aligned(alignment, [=](size_t n) { return ::operator new[](n, at); },
-                      [=](void *p, size_t n) { ::operator delete[](p, n, at); });
+        check_aligned(
+            alignment, [=](size_t n) { return ::operator new[](n, at); },
+            [=](void *p, size_t n) { ::operator delete[](p, n, at); });
     });
 }
 
 static void aligned_nothrow() {
     each_alignment([](std::align_val_t at, size_t alignment) {
-        check_aligned(alignment, [=](size_t n) { return ::operator new(n, at, std::nothrow); },
-                      [=](void *p, size_t) { ::operator delete(p, at, std::nothrow); });
+        check_aligned(
+            alignment,
+            [=](size_t n) { return ::operator new(n, at, std::nothrow); },
+            [=](void *p, size_t) { ::operator delete(p, at, std::nothrow); });
     });
 }
 
 static void array_aligned_nothrow() {
     each_alignment([](std::align_val_t at, size_t alignment) {
-        check_aligned(alignment, [=](size_t n) { return ::operator new[](n, at, std::nothrow); },
-                      [=](void *p, size_t) { ::operator delete[](p, at, std::nothrow); });
+        check_aligned(
+            alignment,
+            [=](size_t n) { return ::operator new[](n, at, std::nothrow); },
+            [=](void *p, size_t) {
+                ::operator delete[](p, at, std::nothrow);
+            });
     });
 }
 
@@ -203,7 +220,8 @@ static void through_expressions() {
         HIDE(one);
         HIDE(many);
         HIDE(quiet);
-        CHECK(is_aligned(one, 128) && is_aligned(many, 128) && is_aligned(quiet, 128));
+        CHECK(is_aligned(one, 128) && is_aligned(many, 128) &&
+              is_aligned(quiet, 128));
         CHECK(Wide::live == 9);
         delete one;
         delete[] many;
@@ -227,6 +245,7 @@ static void through_expressions() {
 }
 
 MAIN(CASE(plain), CASE(array), CASE(nothrow), CASE(array_nothrow), CASE(sized),
-     CASE(array_sized), CASE(aligned), CASE(array_aligned), CASE(aligned_sized),
-     CASE(array_aligned_sized), CASE(aligned_nothrow), CASE(array_aligned_nothrow),
-     CASE(delete_of_null), CASE(mixed_with_malloc), CASE(through_expressions))
+     CASE(array_sized), CASE(aligned), CASE(array_aligned),
+     CASE(aligned_sized), CASE(array_aligned_sized), CASE(aligned_nothrow),
+     CASE(array_aligned_nothrow), CASE(delete_of_null),
+     CASE(mixed_with_malloc), CASE(through_expressions))

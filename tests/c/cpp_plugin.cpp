@@ -53,4 +53,6 @@ extern "C" int plugin_uses_containers(void) {
 
 static const std::string made_at_load(1000, 'x');
 
-extern "C" int plugin_was_constructed(void) { return made_at_load.size() != 1000; }
+extern "C" int plugin_was_constructed(void) {
+    return made_at_load.size() != 1000;
+}

@@ -44,9 +44,11 @@ HELPER struct sheet *sheet_of(uintptr_t address) {
 
 // Calls `visit` with each word of bits that the block covers, and the bits.
 HELPER void visit_block(void *block, size_t size,
-                        void (*visit)(uint64_t *word, uint64_t bits, void *block)) {
+                        void (*visit)(uint64_t *word, uint64_t bits,
+                                      void *block)) {
     uintptr_t start = (uintptr_t)block >> GRANULE_SHIFT;
-    uintptr_t end = ((uintptr_t)block + (size ? size : 1) - 1) >> GRANULE_SHIFT;
+    uintptr_t end =
+        ((uintptr_t)block + (size ? size : 1) - 1) >> GRANULE_SHIFT;
     pthread_mutex_lock(&ledger_lock);
     while (start <= end) {
         uintptr_t last = start | (WORD_BITS - 1);
@@ -54,8 +56,9 @@ HELPER void visit_block(void *block, size_t size,
             last = end;
         unsigned shift = start % WORD_BITS;
         unsigned count = (unsigned)(last - start + 1);
-        uint64_t bits = (count == WORD_BITS ? ~(uint64_t)0
-                                            : ((uint64_t)1 << count) - 1) << shift;
+        uint64_t bits =
+            (count == WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1)
+            << shift;
         struct sheet *sheet = sheet_of(start << GRANULE_SHIFT);
         visit(&sheet->live[start / WORD_BITS % SHEET_WORDS], bits, block);
         start = last + 1;

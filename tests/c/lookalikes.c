@@ -82,7 +82,9 @@ static void the_programs_own_list(void) {
         for (int round = 0; round < 3; round++) {
             imitate(sizes[i], &copy[1], 1);
             for (unsigned k = 0; k < BLOCKS; k++)
-                *(void **)blocks[k] = round == 0 ? blocks[(k + 1) % BLOCKS] : round == 1 ? blocks[k] : NULL;
+                *(void **)blocks[k] = round == 0   ? blocks[(k + 1) % BLOCKS]
+                                      : round == 1 ? blocks[k]
+                                                   : NULL;
             for (unsigned k = 0; k < BLOCKS; k++)
                 release((k * 7) % BLOCKS, sizes[i]);
         }
@@ -122,7 +124,8 @@ static void reallocated(void) {
             ledger_strike(blocks[k], sizes[i]);
             blocks[k] = realloc(blocks[k], sizes[i] + 8);
             CHECK(blocks[k]);
-            CHECK(((uintptr_t *)blocks[k])[0] == copy[0] && ((uintptr_t *)blocks[k])[1] == copy[1]);
+            CHECK(((uintptr_t *)blocks[k])[0] == copy[0] &&
+                  ((uintptr_t *)blocks[k])[1] == copy[1]);
             ledger_enter(blocks[k], sizes[i] + 8);
         }
         for (unsigned k = 0; k < BLOCKS; k++)
@@ -146,5 +149,6 @@ static void never_written(void) {
     }
 }
 
-MAIN(CASE(all_words_of_a_free_block), CASE(one_word_everywhere), CASE(the_programs_own_list),
-     CASE(freed_by_another_thread), CASE(reallocated), CASE(never_written))
+MAIN(CASE(all_words_of_a_free_block), CASE(one_word_everywhere),
+     CASE(the_programs_own_list), CASE(freed_by_another_thread),
+     CASE(reallocated), CASE(never_written))

@@ -19,13 +19,15 @@ static void load(void) {
     load_calloc = (void *(*)(size_t, size_t))dlsym(library, "calloc");
     load_realloc = (void *(*)(void *, size_t))dlsym(library, "realloc");
     load_free = (void (*)(void *))dlsym(library, "free");
-    load_usable = (size_t(*)(void *))dlsym(library, "malloc_usable_size");
-    CHECK(load_malloc && load_calloc && load_realloc && load_free && load_usable);
+    load_usable = (size_t (*)(void *))dlsym(library, "malloc_usable_size");
+    CHECK(load_malloc && load_calloc && load_realloc && load_free &&
+          load_usable);
     if (dlsym(library, "bifold_version"))
         CHECK(load_malloc != malloc);
 }
 
-static const size_t sizes[] = {0, 1, 16, 100, 1000, 5000, 40000, 100000, 300000, 3 << 20};
+static const size_t sizes[] = {0,    1,     16,     100,    1000,
+                               5000, 40000, 100000, 300000, 3 << 20};
 
 // Blocks of both, side by side.
 static void use_both(unsigned tag) {
@@ -41,7 +43,8 @@ static void use_both(unsigned tag) {
         fill(theirs[i], sizes[i], tag + 1);
     }
     for (size_t i = 0; i < COUNT(sizes); i++) {
-        CHECK(is_filled(ours[i], sizes[i], tag) && is_filled(theirs[i], sizes[i], tag + 1));
+        CHECK(is_filled(ours[i], sizes[i], tag) &&
+              is_filled(theirs[i], sizes[i], tag + 1));
         ledger_strike(ours[i], sizes[i]);
         ledger_strike(theirs[i], sizes[i]);
         ours[i] = load_realloc(ours[i], sizes[i] + 100);
@@ -193,6 +196,7 @@ static void closed_and_loaded_again(void) {
     }
 }
 
-MAIN(CASE(used_beside_the_system), CASE(used_by_threads), CASE(used_by_older_threads),
-     CASE(loaded_by_a_thread), CASE(blocks_pass_between_threads), CASE(forked), CASE(closed),
+MAIN(CASE(used_beside_the_system), CASE(used_by_threads),
+     CASE(used_by_older_threads), CASE(loaded_by_a_thread),
+     CASE(blocks_pass_between_threads), CASE(forked), CASE(closed),
      CASE(closed_and_loaded_again))

@@ -13,7 +13,9 @@ static volatile int stop;
 static void *stable[THREADS][STABLE];
 static pthread_barrier_t ready;
 
-static size_t stable_size(unsigned i) { return i % 100 == 99 ? 150000 : 1 + i * 7 % 3000; }
+static size_t stable_size(unsigned i) {
+    return i % 100 == 99 ? 150000 : 1 + i * 7 % 3000;
+}
 
 static void make_stable(unsigned thread) {
     for (unsigned i = 0; i < STABLE; i++) {
@@ -59,7 +61,8 @@ static void *allocate_until_stopped(void *argument) {
             churn(&state, slots, COUNT(slots));
         // And a block for another thread to free.
         void *mine = malloc(200);
-        free(__atomic_exchange_n(&passed[(thread + 1) % THREADS], mine, __ATOMIC_ACQ_REL));
+        free(__atomic_exchange_n(&passed[(thread + 1) % THREADS], mine,
+                                 __ATOMIC_ACQ_REL));
     }
     for (size_t i = 0; i < COUNT(slots); i++)
         free(slots[i]);
@@ -71,7 +74,8 @@ static pthread_t threads[THREADS];
 static void start_threads(void) {
     pthread_barrier_init(&ready, NULL, THREADS + 1);
     for (uintptr_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, allocate_until_stopped, (void *)i) == 0);
+        CHECK(pthread_create(&threads[i], NULL, allocate_until_stopped,
+                             (void *)i) == 0);
     pthread_barrier_wait(&ready);
 }
 
@@ -84,7 +88,8 @@ static void stop_threads(void) {
 static void wait_for(pid_t child) {
     int status;
     CHECK(waitpid(child, &status, 0) == child);
-    CHECK_THAT(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child: status %x", status);
+    CHECK_THAT(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+               "child: status %x", status);
 }
 
 static void allocate_a_lot(void) {
@@ -104,7 +109,8 @@ static void *allocate_in_thread(void *unused) {
 static void allocate_in_threads(void) {
     pthread_t new_threads[2];
     for (int i = 0; i < 2; i++)
-        CHECK(pthread_create(&new_threads[i], NULL, allocate_in_thread, NULL) == 0);
+        CHECK(pthread_create(&new_threads[i], NULL, allocate_in_thread,
+                             NULL) == 0);
     for (int i = 0; i < 2; i++)
         CHECK(pthread_join(new_threads[i], NULL) == 0);
 }
@@ -254,7 +260,8 @@ static void handlers_allocate(void) {
     for (int i = 0; i < FORKS; i++)
         in_child(check_handlers);
     stop_threads();
-    CHECK(prepared == 2 * FORKS && in_parents == 2 * FORKS && in_children == 0);
+    CHECK(prepared == 2 * FORKS && in_parents == 2 * FORKS &&
+          in_children == 0);
 }
 
 static void *fork_often(void *unused) {
@@ -313,7 +320,9 @@ static void generations(unsigned left) {
     free(block);
 }
 
-static void fifty_generations(void) { generations(50); }
+static void fifty_generations(void) {
+    generations(50);
+}
 
 static void use_everything(void) {
     malloc_trim(0);
@@ -339,7 +348,8 @@ static void check_growth(void) {
     for (int i = 0; i < 20; i++)
         allocate_a_lot();
     size_t after = status_kib("VmRSS:");
-    CHECK_THAT(after < before + 16 * KIB, "%zu KiB before, %zu after", before, after);
+    CHECK_THAT(after < before + 16 * KIB, "%zu KiB before, %zu after", before,
+               after);
 }
 
 static void child_does_not_grow(void) {
@@ -353,4 +363,5 @@ MAIN(CASE(child_allocates), CASE(child_starts_threads_and_forks_again),
      CASE(child_exits_with_handlers), CASE(many_children_at_once),
      CASE(child_frees_blocks_of_other_threads), CASE(handlers_allocate),
      CASE(several_threads_fork), CASE(forking_thread_ends_in_the_child),
-     CASE(fifty_generations), CASE(figures_and_trim_in_the_child), CASE(child_does_not_grow))
+     CASE(fifty_generations), CASE(figures_and_trim_in_the_child),
+     CASE(child_does_not_grow))

@@ -33,7 +33,6 @@ static void check_and_free(struct set *set, unsigned tag) {
 static struct set sets[8];
 static unsigned stage;
 
-
 static void next_stage(unsigned expected) {
     CHECK_THAT(stage == expected, "stage %u and not %u", stage, expected);
     make(&sets[stage], stage);
@@ -51,10 +50,15 @@ static void preinit(void) {
     CHECK(pthread_key_create(&first_key, use_first_key) == 0);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*run_preinit)(void) = preinit;
+__attribute__((section(".preinit_array"),
+               used)) static void (*run_preinit)(void) = preinit;
 
-__attribute__((constructor(101))) static void first_constructor(void) { next_stage(1); }
-__attribute__((constructor)) static void constructor(void) { next_stage(2); }
+__attribute__((constructor(101))) static void first_constructor(void) {
+    next_stage(1);
+}
+__attribute__((constructor)) static void constructor(void) {
+    next_stage(2);
+}
 
 static int ends_early = 1;
 
@@ -92,7 +96,9 @@ static void destructors(void) {
     exit(EXIT_WRONG);
 }
 
-static void free_at_exit(void) { check_and_free(&sets[7], 7); }
+static void free_at_exit(void) {
+    check_and_free(&sets[7], 7);
+}
 
 static void make_at_exit(void) {
     make(&sets[7], 7);
@@ -137,7 +143,9 @@ static void renew(void *argument) {
         set_value(key, round + 1);
 }
 
-static void use_first_key(void *value) { renew(value); }
+static void use_first_key(void *value) {
+    renew(value);
+}
 
 static void join_thread(void *(*function)(void *), void *argument) {
     pthread_t thread;
@@ -164,8 +172,12 @@ static void check_keys(unsigned count) {
     }
 }
 
-static void one_key(void) { check_keys(1); }
-static void several_keys(void) { check_keys(5); }
+static void one_key(void) {
+    check_keys(1);
+}
+static void several_keys(void) {
+    check_keys(5);
+}
 static void two_hundred_keys(void) {
     used_sizes = 5;
     check_keys(200);
@@ -247,9 +259,11 @@ static void memory_stays_flat(void) {
     for (int i = 0; i < 300; i++)
         join_thread(set_all, NULL);
     size_t after = status_kib("VmRSS:");
-    CHECK_THAT(after <= before + MIB / KIB, "%zu KiB before, %zu after", before, after);
+    CHECK_THAT(after <= before + MIB / KIB, "%zu KiB before, %zu after",
+               before, after);
 }
 
 MAIN(CASE(constructors), CASE(destructors), CASE(exit_handlers), CASE(one_key),
-     CASE(several_keys), CASE(two_hundred_keys), CASE(key_made_before_the_allocator),
-     CASE(first_use_in_a_destructor), CASE(blocks_left_by_destructors), CASE(memory_stays_flat))
+     CASE(several_keys), CASE(two_hundred_keys),
+     CASE(key_made_before_the_allocator), CASE(first_use_in_a_destructor),
+     CASE(blocks_left_by_destructors), CASE(memory_stays_flat))

@@ -15,12 +15,14 @@ struct link {
 
 static void check_limited(void) {
     struct rlimit space, data;
-    CHECK(getrlimit(RLIMIT_AS, &space) == 0 && getrlimit(RLIMIT_DATA, &data) == 0);
+    CHECK(getrlimit(RLIMIT_AS, &space) == 0 &&
+          getrlimit(RLIMIT_DATA, &data) == 0);
     CHECK(space.rlim_cur != RLIM_INFINITY || data.rlim_cur != RLIM_INFINITY);
 }
 
 // Allocates until NULL, with ENOMEM; the sum of the sizes.
-static size_t exhaust(struct link **chain, size_t (*size_of)(unsigned number)) {
+static size_t exhaust(struct link **chain,
+                      size_t (*size_of)(unsigned number)) {
     size_t sum = 0;
     for (unsigned number = 0;; number++) {
         size_t size = size_of(number);
@@ -50,12 +52,22 @@ static void free_all(struct link **chain) {
     }
 }
 
-static size_t small(unsigned number) { return 16 + number * 16 % 1000; }
-static size_t medium(unsigned number) { return 2000 + number * 977 % 30000; }
-static size_t runs(unsigned number) { return 40000 + number * 9973 % 90000; }
-static size_t large(unsigned number) { return 200000 + number * 99991 % 400000; }
+static size_t small(unsigned number) {
+    return 16 + number * 16 % 1000;
+}
+static size_t medium(unsigned number) {
+    return 2000 + number * 977 % 30000;
+}
+static size_t runs(unsigned number) {
+    return 40000 + number * 9973 % 90000;
+}
+static size_t large(unsigned number) {
+    return 200000 + number * 99991 % 400000;
+}
 static size_t mixed(unsigned number) {
-    return number % 1000 == 0 ? 300000 : number % 10 ? small(number) : medium(number);
+    return number % 1000 == 0 ? 300000
+           : number % 10      ? small(number)
+                              : medium(number);
 }
 
 // Three times the same: what was freed can be had again.
@@ -67,21 +79,32 @@ static void check_exhaustion(size_t (*size_of)(unsigned number)) {
     for (int round = 0; round < 3; round++) {
         free_all(&chain);
         size_t again = exhaust(&chain, size_of);
-        CHECK_THAT(again >= first / 10 * 9, "%zu KiB at first, %zu then", first / KIB,
-                   again / KIB);
+        CHECK_THAT(again >= first / 10 * 9, "%zu KiB at first, %zu then",
+                   first / KIB, again / KIB);
     }
     free_all(&chain);
 }
 
-static void small_blocks(void) { check_exhaustion(small); }
-static void medium_blocks(void) { check_exhaustion(medium); }
-static void run_blocks(void) { check_exhaustion(runs); }
-static void large_blocks(void) { check_exhaustion(large); }
-static void mixed_blocks(void) { check_exhaustion(mixed); }
+static void small_blocks(void) {
+    check_exhaustion(small);
+}
+static void medium_blocks(void) {
+    check_exhaustion(medium);
+}
+static void run_blocks(void) {
+    check_exhaustion(runs);
+}
+static void large_blocks(void) {
+    check_exhaustion(large);
+}
+static void mixed_blocks(void) {
+    check_exhaustion(mixed);
+}
 
 // What one size has given back serves another.
 static void one_size_after_another(void) {
-    size_t (*const kinds[])(unsigned) = {small, large, medium, runs, small, mixed, large};
+    size_t (*const kinds[])(unsigned) = {small, large, medium, runs,
+                                         small, mixed, large};
     check_limited();
     for (size_t i = 0; i < COUNT(kinds); i++) {
         struct link *chain = NULL;
@@ -104,7 +127,8 @@ static void every_function_fails_with_enomem(void) {
     CHECK(!memalign(4096, 5000000) && errno == ENOMEM);
     errno = 0;
     CHECK(!aligned_alloc(64, 5000000) && errno == ENOMEM);
-    CHECK(posix_memalign(&untouched, 64, 5000000) == ENOMEM && untouched == &mark);
+    CHECK(posix_memalign(&untouched, 64, 5000000) == ENOMEM &&
+          untouched == &mark);
     errno = 0;
     CHECK(!valloc(5000000) && errno == ENOMEM);
     errno = 0;
@@ -166,7 +190,8 @@ static void several_threads_at_the_limit(void) {
     pthread_attr_init(&attributes);
     CHECK(pthread_attr_setstacksize(&attributes, 256 * KIB) == 0);
     for (int i = 0; i < 4; i++)
-        CHECK(pthread_create(&threads[i], &attributes, exhaust_in_thread, NULL) == 0);
+        CHECK(pthread_create(&threads[i], &attributes, exhaust_in_thread,
+                             NULL) == 0);
     for (int i = 0; i < 4; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     CHECK_THAT(sum_of_threads > 40 * MIB, "%zu", sum_of_threads);
@@ -184,7 +209,8 @@ static void the_limit_is_lifted(void) {
     check_limited();
     exhaust(&chain, mixed);
     struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
-    CHECK(setrlimit(RLIMIT_AS, &none) == 0 && setrlimit(RLIMIT_DATA, &none) == 0);
+    CHECK(setrlimit(RLIMIT_AS, &none) == 0 &&
+          setrlimit(RLIMIT_DATA, &none) == 0);
     void *block = malloc(500 * MIB);
     CHECK(block);
     free(block);
@@ -225,7 +251,8 @@ static void starts(void) {
     }
 }
 
-MAIN(CASE(small_blocks), CASE(medium_blocks), CASE(run_blocks), CASE(large_blocks),
-     CASE(mixed_blocks), CASE(one_size_after_another), CASE(every_function_fails_with_enomem),
-     CASE(shrinking_at_the_limit), CASE(several_threads_at_the_limit),
-     CASE(the_limit_is_lifted), CASE(a_limit_below_what_is_used), CASE(starts))
+MAIN(CASE(small_blocks), CASE(medium_blocks), CASE(run_blocks),
+     CASE(large_blocks), CASE(mixed_blocks), CASE(one_size_after_another),
+     CASE(every_function_fails_with_enomem), CASE(shrinking_at_the_limit),
+     CASE(several_threads_at_the_limit), CASE(the_limit_is_lifted),
+     CASE(a_limit_below_what_is_used), CASE(starts))

@@ -11,7 +11,8 @@ static void lock_all(void) {
         SKIP("mlockall: %s", strerror(errno));
 }
 
-static const size_t sizes[] = {1, 100, 1000, 5000, 20000, 60000, 150000, 1 << 20, 5 << 20};
+static const size_t sizes[] = {1,     100,    1000,    5000,   20000,
+                               60000, 150000, 1 << 20, 5 << 20};
 
 static void use_all_sizes(void) {
     for (size_t i = 0; i < COUNT(sizes); i++) {
@@ -88,7 +89,8 @@ static void calloc_is_zero(void) {
             for (size_t j = 0; j < COUNT(sizes); j++) {
                 void *block = calloc(1, sizes[j]);
                 CHECK(block);
-                CHECK_THAT(is_zero(block, sizes[j]), "%zu after %zu", sizes[j], sizes[i]);
+                CHECK_THAT(is_zero(block, sizes[j]), "%zu after %zu", sizes[j],
+                           sizes[i]);
                 free(block);
             }
         }
@@ -116,7 +118,8 @@ static void calloc_is_zero_after_mlock(void) {
             for (unsigned k = 0; k < count; k++) {
                 blocks[k] = calloc(1, sizes[j]);
                 CHECK(blocks[k]);
-                CHECK_THAT(is_zero(blocks[k], sizes[j]), "%zu after %zu", sizes[j], sizes[i]);
+                CHECK_THAT(is_zero(blocks[k], sizes[j]), "%zu after %zu",
+                           sizes[j], sizes[i]);
             }
             for (unsigned k = 0; k < count; k++)
                 free(blocks[k]);
@@ -134,7 +137,8 @@ static void at_the_limit_of_locked_memory(void) {
         limit.rlim_max = 32 * MIB;
     limit.rlim_cur = limit.rlim_max;
     CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
-    if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(12345) != 0 || setuid(12345) != 0))
+    if (geteuid() == 0 &&
+        (setgroups(0, NULL) != 0 || setgid(12345) != 0 || setuid(12345) != 0))
         SKIP("root can't become another user");
     if (mlockall(MCL_FUTURE) != 0)
         SKIP("mlockall: %s", strerror(errno));
@@ -144,7 +148,8 @@ static void at_the_limit_of_locked_memory(void) {
         errno = 0;
         while (count < COUNT(blocks) && (blocks[count] = malloc(5000)))
             memset(blocks[count++], 1, 5000);
-        CHECK_THAT(count < COUNT(blocks) && errno == ENOMEM, "%zu blocks, errno %d", count, errno);
+        CHECK_THAT(count < COUNT(blocks) && errno == ENOMEM,
+                   "%zu blocks, errno %d", count, errno);
         CHECK_THAT(count > limit.rlim_cur / 2 / 5000, "%zu blocks", count);
         while (count > 0)
             free(blocks[--count]);

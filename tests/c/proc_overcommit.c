@@ -50,7 +50,8 @@ static size_t committed_kib(const char *field) {
 static void refuses_more_than_there_is(void) {
     check_mode();
     errno = 0;
-    CHECK(!malloc((committed_kib("CommitLimit:") + 1) * KIB) && errno == ENOMEM);
+    CHECK(!malloc((committed_kib("CommitLimit:") + 1) * KIB) &&
+          errno == ENOMEM);
     use_all_sizes();
 }
 

@@ -27,7 +27,8 @@ static void check_blocks(void) {
 static void wait_for(pid_t child, int expected) {
     int status;
     CHECK(waitpid(child, &status, 0) == child);
-    CHECK_THAT(WIFEXITED(status) && WEXITSTATUS(status) == expected, "status %x", status);
+    CHECK_THAT(WIFEXITED(status) && WEXITSTATUS(status) == expected,
+               "status %x", status);
 }
 
 static char *const exit_with_7[] = {"sh", "-c", "exit 7", NULL};
@@ -50,12 +51,14 @@ static void by_posix_spawn(void) {
     for (int i = 0; i < 20; i++) {
         hold_blocks();
         pid_t child;
-        CHECK(posix_spawn(&child, "/bin/sh", NULL, NULL, exit_with_7, environ) == 0);
+        CHECK(posix_spawn(&child, "/bin/sh", NULL, NULL, exit_with_7,
+                          environ) == 0);
         wait_for(child, 7);
         check_blocks();
     }
     pid_t child;
-    CHECK(posix_spawn(&child, "/nowhere/at/all", NULL, NULL, exit_with_7, environ) == ENOENT);
+    CHECK(posix_spawn(&child, "/nowhere/at/all", NULL, NULL, exit_with_7,
+                      environ) == ENOENT);
 }
 
 static void by_system(void) {
@@ -99,7 +102,8 @@ static void *allocate_until_stopped(void *unused) {
 static void while_others_allocate(void) {
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
-        CHECK(pthread_create(&threads[i], NULL, allocate_until_stopped, NULL) == 0);
+        CHECK(pthread_create(&threads[i], NULL, allocate_until_stopped,
+                             NULL) == 0);
     by_vfork();
     by_posix_spawn();
     by_system();
@@ -109,7 +113,9 @@ static void while_others_allocate(void) {
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-static void executed(void) { hold_blocks(); }
+static void executed(void) {
+    hold_blocks();
+}
 
 // The program itself, over and over, by exec alone.
 static void by_exec(void) {
@@ -128,7 +134,8 @@ static void programs_of_the_same_kind(void) {
     char *const arguments[] = {"proc_spawn", "executed", NULL};
     for (int i = 0; i < 20; i++) {
         pid_t child;
-        CHECK(posix_spawn(&child, "/proc/self/exe", NULL, NULL, arguments, environ) == 0);
+        CHECK(posix_spawn(&child, "/proc/self/exe", NULL, NULL, arguments,
+                          environ) == 0);
         wait_for(child, 0);
     }
 }

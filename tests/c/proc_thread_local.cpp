@@ -22,12 +22,14 @@ struct Holder {
 
     void add(int i) {
         texts.push_back(std::string(static_cast<size_t>(i * 37 % 5000), 'x'));
-        arrays[i] = std::make_unique<int[]>(static_cast<size_t>(i * 101 % 60000 + 1));
+        arrays[i] =
+            std::make_unique<int[]>(static_cast<size_t>(i * 101 % 60000 + 1));
     }
 
     ~Holder() {
         for (int i = 0; i < 100; i++)
-            CHECK(texts[static_cast<size_t>(i)].size() == static_cast<size_t>(i * 37 % 5000));
+            CHECK(texts[static_cast<size_t>(i)].size() ==
+                  static_cast<size_t>(i * 37 % 5000));
         // A destructor that needs memory itself.
         Holder *other = nullptr;
         if (!inner) {
@@ -120,7 +122,8 @@ static void with_keys() {
 static bool check_at_exit;
 
 struct AtExit {
-    std::vector<std::string> texts = std::vector<std::string>(1000, std::string(300, 's'));
+    std::vector<std::string> texts =
+        std::vector<std::string>(1000, std::string(300, 's'));
     ~AtExit() {
         for (const std::string &text : texts)
             CHECK(text.size() == 300);
@@ -147,8 +150,9 @@ static void memory_stays_flat() {
     for (int i = 0; i < 200; i++)
         std::thread(touch).join();
     size_t after = status_kib("VmRSS:");
-    CHECK_THAT(after <= before + 2 * MIB / KIB, "%zu KiB before, %zu after", before, after);
+    CHECK_THAT(after <= before + 2 * MIB / KIB, "%zu KiB before, %zu after",
+               before, after);
 }
 
-MAIN(CASE(in_threads), CASE(made_by_a_destructor), CASE(with_keys), CASE(in_the_main_thread),
-     CASE(memory_stays_flat))
+MAIN(CASE(in_threads), CASE(made_by_a_destructor), CASE(with_keys),
+     CASE(in_the_main_thread), CASE(memory_stays_flat))

@@ -1,0 +1,143 @@
+//! Builds the library and the test programs.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The library that children are preloaded with, or `None` for the system's
+/// malloc.
+pub fn library() -> Option<&'static Path> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    LIBRARY
+        .get_or_init(|| match std::env::var_os("BIFOLD_TEST_LIBRARY") {
+            Some(path) if path.is_empty() => None,
+            Some(path) => {
+                Some(fs::canonicalize(&path).unwrap_or_else(|error| {
+                    panic!("BIFOLD_TEST_LIBRARY={}: {error}", path.display())
+                }))
+            }
+            None => Some(build_library()),
+        })
+        .as_deref()
+}
+
+/// Builds `libbifold.so` in a target directory of its own: the outer cargo may
+/// hold the lock of the usual one.
+fn build_library() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "-p", "bifold-ffi", "--release"])
+        .args(["--message-format=json", "--target-dir"])
+        .arg(root.join("target").join("preload"))
+        .current_dir(root)
+        .output()
+        .expect("cargo starts");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "cargo can't build libbifold.so: {}\n{}\n{messages}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let end = messages
+        .rfind("/libbifold.so\"")
+        .expect("cargo names libbifold.so among its artifacts")
+        + "/libbifold.so".len();
+    let start = messages[..end].rfind('"').expect("the path is quoted") + 1;
+    let path = PathBuf::from(&messages[start..end]);
+    assert!(path.is_file(), "{} does not exist", path.display());
+    path
+}
+
+/// The program built from `tests/c/NAME.c` or `tests/c/NAME.cpp`.
+pub fn c_program(name: &str) -> PathBuf {
+    c_artifact(name, name, &[])
+}
+
+/// `tests/c/SOURCE.c` or `.cpp`, built into a file called `output` with more
+/// arguments to the compiler.
+///
+/// The file is built anew when any test source, or this file, is newer.
+pub fn c_artifact(source: &str, output: &str, arguments: &[&OsStr]) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, Arc<OnceLock<PathBuf>>>>> = Mutex::new(None);
+    let built = Arc::clone(
+        BUILT
+            .lock()
+            .expect("no build panics with the lock")
+            .get_or_insert_default()
+            .entry(output.to_owned())
+            .or_default(),
+    );
+    built
+        .get_or_init(|| compile(source, output, arguments))
+        .clone()
+}
+
+fn compile(source: &str, output: &str, arguments: &[&OsStr]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = root.join("tests").join("c");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
+    fs::create_dir_all(&directory).expect("the target directory is writable");
+    let path = directory.join(output);
+    if is_newer(&path, &[&sources, &root.join(file!())]) {
+        return path;
+    }
+    let c = sources.join(source).with_extension("c");
+    let cpp = c.with_extension("cpp");
+    let (file, compiler, variable) = if c.exists() {
+        (c, "cc", "CC")
+    } else {
+        (cpp, "c++", "CXX")
+    };
+    let compiler = std::env::var_os(variable).unwrap_or_else(|| compiler.into());
+    // Another test process may build the same file at the same time.
+    let unfinished = directory.join(format!("{output}.{}", process::id()));
+    let result = Command::new(&compiler)
+        .args(["-O1", "-g", "-pthread", "-fno-builtin"])
+        .args(["-Wall", "-Wno-unknown-warning-option"])
+        // Misuse of the heap is what many of the programs are about.
+        .args(["-Wno-use-after-free", "-Wno-free-nonheap-object"])
+        .args([
+            "-Wno-alloc-size-larger-than",
+            "-Wno-deprecated-declarations",
+        ])
+        .arg("-o")
+        .arg(&unfinished)
+        .arg(&file)
+        .args(arguments)
+        .arg("-ldl")
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", compiler.display()));
+    let messages = String::from_utf8_lossy(&result.stderr);
+    assert!(
+        result.status.success(),
+        "{} can't be built:\n{messages}",
+        file.display()
+    );
+    eprint!("{messages}");
+    fs::rename(&unfinished, &path).expect("the built program can be renamed");
+    path
+}
+
+/// Whether `path` is younger than each of the files, and than every file in
+/// those of them that are directories.
+fn is_newer(path: &Path, sources: &[&Path]) -> bool {
+    let Ok(built) = fs::metadata(path).and_then(|data| data.modified()) else {
+        return false;
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for source in sources {
+        match fs::read_dir(source) {
+            Ok(entries) => files.extend(entries.map(|entry| entry.expect("readable").path())),
+            Err(_) => files.push(source.to_path_buf()),
+        }
+    }
+    files.iter().all(|file| {
+        fs::metadata(file)
+            .and_then(|data| data.modified())
+            .is_ok_and(|changed| changed < built)
+    })
+}
