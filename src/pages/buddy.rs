@@ -396,14 +396,21 @@ impl Buddy {
         })
     }
 
-    /// Visits every dirty free run; the ones for which `purge` returns true
-    /// become clean. It must not be called for a run of fewer pages than an
-    /// OS page, so `least` names the shortest order.
-    pub fn purge(&mut self, least: usize, mut purge: impl FnMut(PageIndex, u32) -> bool) -> usize {
+    /// Visits dirty free runs of order `least` and above, the longest first,
+    /// until those for which `purge` returns true, which become clean, are
+    /// `wanted` pages or more. Returns how many they are.
+    pub fn purge(
+        &mut self,
+        least: usize,
+        wanted: usize,
+        mut purge: impl FnMut(PageIndex, u32) -> bool,
+    ) -> usize {
         let mut purged = 0;
         for order in (least..ORDERS).rev() {
             let mut from = 0;
-            while let Some(page) = self.next_dirty(order, from) {
+            while purged < wanted
+                && let Some(page) = self.next_dirty(order, from)
+            {
                 from = page + (1 << order);
                 if purge(PageIndex(page), 1 << order) {
                     self.remove(order, page);

@@ -14,6 +14,7 @@
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buddy::UNIT_PAGES;
+use super::peak::RecentPeak;
 use super::table::{Entry, Recent, Table};
 use super::window::PAGE;
 use crate::os::{memory, process};
@@ -24,9 +25,9 @@ pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
 /// The threshold at first, in bytes.
 pub const DEFAULT_THRESHOLD: usize = 128 << 10;
 
-/// Kept mappings: how many, how many bytes in all, how old in milliseconds.
+/// Kept mappings: how many, and how old in milliseconds. How many bytes they
+/// may have, with the live ones, is the recent peak of those.
 const KEPT: usize = 8;
-const KEPT_BYTES: usize = 32 << 20;
 const KEPT_AGE: u64 = 500;
 
 static THRESHOLD: AtomicUsize = AtomicUsize::new(DEFAULT_THRESHOLD);
@@ -50,13 +51,37 @@ struct Large {
     table: Table,
     recent: Recent,
     kept: [Kept; KEPT],
+    /// Bytes in live blocks, and their recent peak.
+    live: usize,
+    peak: RecentPeak,
 }
 
 static LARGE: Locked<Large> = Locked::new(Large {
     table: Table::new(),
     recent: Recent::new(),
     kept: [NOTHING; KEPT],
+    live: 0,
+    peak: RecentPeak::new(),
 });
+
+impl Large {
+    fn insert(&mut self, entry: Entry) {
+        self.live += entry.length;
+        self.peak.note(self.live);
+        self.table.insert(entry);
+    }
+
+    fn remove(&mut self, address: usize) -> Option<Entry> {
+        let entry = self.table.remove(address)?;
+        self.live -= entry.length;
+        Some(entry)
+    }
+
+    /// Bytes that kept mappings may have.
+    fn allowance(&mut self) -> usize {
+        self.peak.note(self.live) - self.live
+    }
+}
 
 /// A mapping for a large block.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +127,7 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
         unsafe { memory::unmap(mapping.address, length) };
         return None;
     }
-    large.table.insert(Entry {
+    large.insert(Entry {
         address: mapping.address,
         length,
         holder,
@@ -180,7 +205,7 @@ pub fn note_freed(address: usize) {
 pub fn free(address: usize) -> bool {
     let Some(entry) = ({
         let mut large = LARGE.lock();
-        let entry = large.table.remove(address);
+        let entry = large.remove(address);
         if entry.is_some() {
             large.recent.note(address);
         }
@@ -204,55 +229,48 @@ fn keep_or_unmap(address: usize, length: usize) {
     let now = process::coarse_milliseconds();
     let mut leaving = [NOTHING; KEPT + 1];
     let mut large = LARGE.lock();
+    let allowance = large.allowance();
+    // There are few, so that looking at each is as good as an order.
     let mut bytes = length;
-    let mut leave = |kept: &mut Kept, i: usize| leaving[i] = core::mem::replace(kept, NOTHING);
-    if length > KEPT_BYTES {
-        drop(large);
-        // SAFETY: the mapping is nobody's now.
-        unsafe { memory::unmap(address, length) };
-        return;
-    }
     let mut oldest = 0;
-    // Newest first would need an order; there are few, so look at each.
     for i in 0..KEPT {
         let kept = &mut large.kept[i];
-        if kept.address == 0 {
-            continue;
+        if now.wrapping_sub(kept.since) > KEPT_AGE || bytes + kept.length > allowance {
+            leaving[i] = core::mem::replace(kept, NOTHING);
         }
-        if now.wrapping_sub(kept.since) > KEPT_AGE || bytes + kept.length > KEPT_BYTES {
-            leave(kept, i);
-        } else {
-            bytes += kept.length;
-        }
-    }
-    for i in 0..KEPT {
+        bytes += kept.length;
         if large.kept[i].since < large.kept[oldest].since {
             oldest = i;
         }
     }
-    leave(&mut large.kept[oldest], KEPT);
-    large.kept[oldest] = Kept {
+    let newest = Kept {
         address,
         length,
         since: now,
     };
+    leaving[KEPT] = if length <= allowance {
+        core::mem::replace(&mut large.kept[oldest], newest)
+    } else {
+        newest
+    };
     drop(large);
-    for kept in leaving.iter().filter(|kept| kept.address != 0) {
-        // SAFETY: the mapping was kept by this module and was taken out.
+    unmap_all(&leaving);
+}
+
+/// Unmaps what was kept and was taken out; returns the bytes.
+fn unmap_all(leaving: &[Kept]) -> usize {
+    let leaving = leaving.iter().filter(|kept| kept.address != 0);
+    leaving.fold(0, |bytes, kept| {
+        // SAFETY: the mapping was given up and nobody has it any more.
         unsafe { memory::unmap(kept.address, kept.length) };
-    }
+        bytes + kept.length
+    })
 }
 
 /// Unmaps every kept mapping. Returns the bytes.
 pub fn release_kept() -> usize {
     let kept = core::mem::replace(&mut LARGE.lock().kept, [NOTHING; KEPT]);
-    let mut bytes = 0;
-    for kept in kept.iter().filter(|kept| kept.address != 0) {
-        bytes += kept.length;
-        // SAFETY: as in `keep_or_unmap`.
-        unsafe { memory::unmap(kept.address, kept.length) };
-    }
-    bytes
+    unmap_all(&kept)
 }
 
 /// Changes the length of the large block at an address, in place or by
@@ -268,13 +286,13 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
         if entry.length == length {
             return Some(address);
         }
-        large.table.remove(address)?
+        large.remove(address)?
     };
     // SAFETY: the entry was the block's, and the caller gives the block up.
     let moved = unsafe { memory::remap(address, entry.length, length) };
     let mut large = LARGE.lock();
     // The table never shrinks below what it has held, so there is room.
-    large.table.insert(match moved {
+    large.insert(match moved {
         Ok(address) => Entry {
             address,
             length,
@@ -312,11 +330,10 @@ pub struct Figures {
 
 /// What the large blocks are.
 pub fn figures() -> Figures {
-    let mut large = LARGE.lock();
-    let (blocks, live) = large.table.totals();
+    let large = LARGE.lock();
     Figures {
-        blocks,
-        live,
+        blocks: large.table.len(),
+        live: large.live,
         kept: large.kept.iter().map(|kept| kept.length).sum(),
     }
 }

@@ -9,13 +9,15 @@
 //!    |  \
 //!  buddy  window        large     mappings above the threshold
 //!  (bits) (addresses)     |  \
-//!                      table  cache
+//!                      table  peak
 //! ```
 
 #[cfg(not(loom))]
 mod buddy;
 #[cfg(not(loom))]
 pub mod large;
+#[cfg(not(loom))]
+mod peak;
 #[cfg(not(loom))]
 mod table;
 #[cfg(not(loom))]

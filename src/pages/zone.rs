@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::buddy::{Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
+use super::peak::RecentPeak;
 use super::window::{self, PAGE, PAGE_SHIFT, Window};
 use crate::os::memory;
 use crate::sync::{Lock, Locked, LockedGuard};
@@ -16,6 +17,15 @@ const FIRST_SPAN: u32 = 256;
 const LEAST_SPAN: u32 = 16;
 /// Pages of the longest span: 16 MiB.
 const LONGEST_SPAN: u32 = 4096;
+
+/// Pages that may be free and resident in any case.
+const SPARE: usize = 128;
+/// The least and the most pages to purge at a time: few system calls, and
+/// none that takes long.
+const PURGE_LEAST: usize = 64;
+const PURGE_MOST: usize = 1024;
+/// The order of the shortest run that is worth a system call: 64 KiB.
+const PURGE_ORDER: usize = 4;
 
 /// Bytes in a descriptor slot: three cache lines.
 pub const DESCRIPTOR_BYTES: usize = 192;
@@ -55,6 +65,8 @@ pub struct Zone {
     slots: usize,
     mapped_pages: usize,
     peak_pages: usize,
+    /// The recent peak of pages in use.
+    used: RecentPeak,
     /// How many pages a span has at least (`M_TOP_PAD`).
     pad: u32,
 }
@@ -70,6 +82,7 @@ static ZONE: Locked<Zone> = Locked::new(Zone {
     slots: 0,
     mapped_pages: 0,
     peak_pages: 0,
+    used: RecentPeak::new(),
     pad: 0,
 });
 
@@ -100,13 +113,37 @@ impl Zone {
             self.take_dense(pages)
         };
         let run = run.or_else(|| self.take_last(pages, alignment));
-        match run {
-            Some(run) => Some(Lease { run, descriptor }),
-            None => {
-                self.give_slot(descriptor);
-                None
-            }
+        let Some(run) = run else {
+            self.give_slot(descriptor);
+            return None;
+        };
+        self.balance();
+        Some(Lease { run, descriptor })
+    }
+
+    /// Purges free runs as long as what is resident exceeds the recent peak
+    /// of what was in use by more than a little: pages that nobody found use
+    /// for make room for those that are about to be touched, and go back when
+    /// the program needs less.
+    fn balance(&mut self) {
+        let (free, clean) = self.buddy.free_pages();
+        let used = self.mapped_pages - free;
+        let spare = self.used.note(used) - used + used / 16 + SPARE;
+        let excess = (free - clean).saturating_sub(spare);
+        if excess >= PURGE_LEAST {
+            self.purge_pages(excess.min(PURGE_MOST), PURGE_ORDER);
         }
+    }
+
+    /// Purges about so many pages of free runs of an order or longer, the
+    /// longest first. Returns how many.
+    fn purge_pages(&mut self, pages: usize, least: usize) -> usize {
+        let os_page = (memory::page_size() / PAGE).trailing_zeros() as usize;
+        self.buddy.purge(least.max(os_page), pages, |first, pages| {
+            // SAFETY: the run is free, so its contents are dead, and the
+            // zone's lock keeps it free.
+            unsafe { memory::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT) }
+        })
     }
 
     fn take_aligned(&mut self, pages: u32, alignment: u32) -> Option<Run> {
@@ -196,6 +233,7 @@ impl Zone {
         let dirty = if run.clean { dirty.min(run.pages) } else { run.pages };
         self.buddy.give(run.first, run.pages, dirty);
         self.give_slot(descriptor);
+        self.balance();
     }
 
     /// Makes a run longer in place by `more` pages. Returns whether they
@@ -219,13 +257,7 @@ impl Zone {
     /// Purges every free run that is not clean. Returns the bytes purged.
     pub fn purge(&mut self) -> usize {
         self.close_stretch();
-        let least = (memory::page_size() / PAGE).trailing_zeros() as usize;
-        let pages = self.buddy.purge(least, |first, pages| {
-            // SAFETY: the run is free, so its contents are dead, and the
-            // zone's lock keeps it free.
-            unsafe { memory::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT) }
-        });
-        pages << PAGE_SHIFT
+        self.purge_pages(usize::MAX, 0) << PAGE_SHIFT
     }
 
     /// Unmaps free units until `bytes` are gone or none is left, so that

@@ -1,0 +1,60 @@
+//! The recent peak: the most that was in use in this second and the last.
+//!
+//! It decides how much memory that is free stays resident. A program that
+//! needed so much a moment ago is likely to need it again, and as long as
+//! what is used and what is kept stay below the peak together, keeping costs
+//! nothing that the program has not shown to have.
+
+use crate::os::process;
+
+/// Milliseconds of an epoch.
+const EPOCH: u64 = 1000;
+
+/// The peak of some figure over two epochs.
+pub struct RecentPeak {
+    epoch: u64,
+    this: usize,
+    last: usize,
+}
+
+impl RecentPeak {
+    /// No peak yet.
+    pub const fn new() -> Self {
+        Self {
+            epoch: 0,
+            this: 0,
+            last: 0,
+        }
+    }
+
+    /// Notes the figure as it is now and returns its recent peak.
+    pub fn note(&mut self, figure: usize) -> usize {
+        self.note_at(figure, process::coarse_milliseconds() / EPOCH)
+    }
+
+    fn note_at(&mut self, figure: usize, epoch: u64) -> usize {
+        if epoch != self.epoch {
+            self.last = if epoch == self.epoch + 1 { self.this } else { figure };
+            self.this = figure;
+            self.epoch = epoch;
+        }
+        self.this = self.this.max(figure);
+        self.this.max(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RecentPeak;
+
+    #[test]
+    fn a_peak_is_forgotten_after_two_epochs() {
+        let mut peak = RecentPeak::new();
+        assert_eq!(peak.note_at(5, 10), 5);
+        assert_eq!(peak.note_at(9, 10), 9);
+        assert_eq!(peak.note_at(2, 10), 9);
+        assert_eq!(peak.note_at(3, 11), 9);
+        assert_eq!(peak.note_at(4, 12), 4);
+        assert_eq!(peak.note_at(1, 20), 1);
+    }
+}
