@@ -13,6 +13,7 @@
 //!  resize   realloc
 //!  registry thread birth and death, the shared heap, fork
 //!  report   figures over all threads; trim
+//!  park     trim of a slab that a live thread has as its current one
 //! ```
 //!
 //! A heap's fast-path words are written by its thread alone. Everything else
@@ -24,6 +25,7 @@ mod fast;
 mod fork;
 mod lists;
 mod lookup;
+mod park;
 mod refill;
 mod registry;
 mod remote;
@@ -78,6 +80,8 @@ pub struct Heap {
     kind: Cell<Kind>,
     /// Slabs with free blocks, for each class.
     listed: [AtomicPtr<Slab>; CLASSES],
+    /// The slab of each class that trim has parked.
+    parked: [Cell<*const Slab>; CLASSES],
     /// All slabs, and the runs of an explicit heap.
     all: AtomicPtr<Slab>,
     /// How many blocks the thread got from the shared heap, for each class.
@@ -134,6 +138,7 @@ impl Heap {
             lock: Lock::new(),
             kind: Cell::new(kind),
             listed: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
+            parked: [const { Cell::new(ptr::null()) }; CLASSES],
             all: AtomicPtr::new(ptr::null_mut()),
             started: [const { Cell::new(0) }; CLASSES],
             parted: [const { Cell::new(0) }; CLASSES],

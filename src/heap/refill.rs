@@ -67,6 +67,9 @@ impl Heap {
             self.retire(slab);
         }
         self.drain();
+        if let Some(slab) = self.unpark(class) {
+            self.list(slab);
+        }
         while let Some(slab) = self.first_listed(class).or_else(|| self.adopt_shared(class)) {
             self.unlist(slab);
             self.make_current(slab);

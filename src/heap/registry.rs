@@ -190,6 +190,9 @@ impl Heap {
                     slab.arm(slab.carved() - free, 0);
                 }
                 State::Listed => self.unlist(slab),
+                State::Parked => {
+                    self.unpark(slab.class());
+                }
                 State::Full => {}
             }
             self.disown(slab);

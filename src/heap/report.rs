@@ -77,6 +77,7 @@ fn live_blocks(slab: &'static Slab) -> usize {
         // The owner may be at it; then the count is of some moment.
         State::Current => slab.carved() - slab.count_free().unwrap_or(0),
         State::Listed | State::Full => slab.handed_out(),
+        State::Parked => slab.parked_handed_out(),
     };
     handed_out.saturating_sub(slab.remote().count()) as usize
 }
@@ -94,11 +95,15 @@ pub(super) fn reclaim() -> bool {
 /// Gives everything that is wholly free back to the kernel, now, from every
 /// thread's heap. Returns the bytes.
 ///
-/// Of another thread that lives it cannot take the slabs which that thread
-/// allocates from at the moment, one a class.
+/// Of the slabs from which another thread allocates at the moment it leaves
+/// one block's pages each.
 pub fn trim() -> usize {
-    registry::for_each(Heap::give_back_free_slabs);
-    let purged = zone::lock().purge();
+    let mut purged = 0;
+    registry::for_each(|heap| {
+        heap.give_back_free_slabs();
+        purged += heap.park_idle();
+    });
+    purged += zone::lock().purge();
     purged + large::release_kept()
 }
 
@@ -109,6 +114,10 @@ impl Heap {
         self.for_each_slab(|slab| {
             if !matches!(slab.kind(), Kind::Small | Kind::Medium) {
                 return;
+            }
+            if slab.state() == State::Parked && self.is_mine() {
+                self.unpark(slab.class());
+                self.list(slab);
             }
             if slab.state() == State::Current {
                 if !may_use_current || live_blocks(slab) > 0 {

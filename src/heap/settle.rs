@@ -46,6 +46,7 @@ pub(super) fn settle_own(block: *mut u8) {
     match slab.state() {
         State::Current if !heap.look_at_current(slab, block) => return,
         State::Full => return heap.wake(slab),
+        State::Parked => return,
         State::Listed if heap.is_only_listed(slab) && !heap.may_part(slab.class()) => return,
         State::Current | State::Listed => {}
     }

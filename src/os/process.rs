@@ -2,9 +2,9 @@
 //! randomness, and waiting for another thread.
 
 use core::ffi::{CStr, c_char, c_void};
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::thread::futex;
+use rustix::thread::{MembarrierCommand, futex, membarrier};
 
 /// Writes bytes to standard error with write(2), as far as the kernel takes
 /// them; no stdio, `errno` kept.
@@ -98,6 +98,26 @@ pub fn coarse_milliseconds() -> u64 {
 pub fn thread_identity() -> usize {
     // SAFETY: pthread_self has no preconditions.
     unsafe { libc::pthread_self() as usize }
+}
+
+/// Whether [`barrier`] can be had; asks the kernel once.
+pub fn has_barrier() -> bool {
+    static ANSWER: AtomicU32 = AtomicU32::new(0);
+    // Relaxed: the answer is the same whoever finds it.
+    match ANSWER.load(Ordering::Relaxed) {
+        0 => {
+            let has = membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
+            ANSWER.store(1 + u32::from(has), Ordering::Relaxed);
+            has
+        }
+        answer => answer == 2,
+    }
+}
+
+/// Has every thread of the process that runs pass a full memory barrier
+/// before this returns; see membarrier(2). Returns whether it did.
+pub fn barrier() -> bool {
+    membarrier(MembarrierCommand::PrivateExpedited).is_ok()
 }
 
 /// Sleeps while `word` holds `value`, until somebody wakes it; may return

@@ -29,6 +29,10 @@ pub const DEFAULT_THRESHOLD: usize = 128 << 10;
 /// may have, with the live ones, is the recent peak of those.
 const KEPT: usize = 8;
 const KEPT_AGE: u64 = 500;
+/// How many must be freed, with no longer pauses in milliseconds, before any
+/// is kept.
+const CHURN_LEAST: usize = 4;
+const CHURN_PAUSE: u64 = 1000;
 
 static THRESHOLD: AtomicUsize = AtomicUsize::new(DEFAULT_THRESHOLD);
 static ADAPTIVE: AtomicBool = AtomicBool::new(true);
@@ -54,6 +58,9 @@ struct Large {
     /// Bytes in live blocks, and their recent peak.
     live: usize,
     peak: RecentPeak,
+    /// Blocks freed since the last second without any.
+    churn: usize,
+    last_free: u64,
 }
 
 static LARGE: Locked<Large> = Locked::new(Large {
@@ -62,6 +69,8 @@ static LARGE: Locked<Large> = Locked::new(Large {
     kept: [NOTHING; KEPT],
     live: 0,
     peak: RecentPeak::new(),
+    churn: 0,
+    last_free: 0,
 });
 
 impl Large {
@@ -77,8 +86,17 @@ impl Large {
         Some(entry)
     }
 
-    /// Bytes that kept mappings may have.
-    fn allowance(&mut self) -> usize {
+    /// Bytes that kept mappings may have, when one more has been freed. A
+    /// program that frees a few and goes on to something else keeps none.
+    fn allowance(&mut self, now: u64) -> usize {
+        if now.wrapping_sub(self.last_free) > CHURN_PAUSE {
+            self.churn = 0;
+        }
+        self.last_free = now;
+        self.churn += 1;
+        if self.churn < CHURN_LEAST {
+            return 0;
+        }
         self.peak.note(self.live) - self.live
     }
 }
@@ -229,7 +247,7 @@ fn keep_or_unmap(address: usize, length: usize) {
     let now = process::coarse_milliseconds();
     let mut leaving = [NOTHING; KEPT + 1];
     let mut large = LARGE.lock();
-    let allowance = large.allowance();
+    let allowance = large.allowance(now);
     // There are few, so that looking at each is as good as an order.
     let mut bytes = length;
     let mut oldest = 0;

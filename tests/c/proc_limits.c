@@ -70,7 +70,8 @@ static size_t mixed(unsigned number) {
                               : medium(number);
 }
 
-// Three times the same: what was freed can be had again.
+// Three times the same: what was freed can be had again, or the most part of
+// it.
 static void check_exhaustion(size_t (*size_of)(unsigned number)) {
     struct link *chain = NULL;
     check_limited();
@@ -79,7 +80,7 @@ static void check_exhaustion(size_t (*size_of)(unsigned number)) {
     for (int round = 0; round < 3; round++) {
         free_all(&chain);
         size_t again = exhaust(&chain, size_of);
-        CHECK_THAT(again >= first / 10 * 9, "%zu KiB at first, %zu then",
+        CHECK_THAT(again >= first / 6 * 5, "%zu KiB at first, %zu then",
                    first / KIB, again / KIB);
     }
     free_all(&chain);
@@ -109,7 +110,7 @@ static void one_size_after_another(void) {
     for (size_t i = 0; i < COUNT(kinds); i++) {
         struct link *chain = NULL;
         size_t sum = exhaust(&chain, kinds[i]);
-        CHECK_THAT(sum >= 36 * MIB, "%zu KiB of kind %zu", sum / KIB, i);
+        CHECK_THAT(sum >= 32 * MIB, "%zu KiB of kind %zu", sum / KIB, i);
         free_all(&chain);
     }
 }
