@@ -4,7 +4,7 @@ use core::ptr;
 
 use super::{Heap, report};
 use super::fast::{Fresh, OnFailure, allocate, allocate_block};
-use crate::pages::{PAGE, UNIT_PAGES, large, zone};
+use crate::pages::{PAGE, large, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;
 
@@ -95,7 +95,7 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     if size > REQUEST_MAX - alignment {
         return None;
     }
-    let is_run = size <= large::threshold() && alignment <= UNIT_PAGES as usize * PAGE;
+    let is_run = size <= large::threshold() && alignment <= large::RUN_MAX;
     let fresh = if is_run {
         run(size, alignment, heap).or_else(|| mapping(size, alignment, heap))
     } else {
@@ -115,10 +115,10 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
 
 /// A run that is one block.
 pub(super) fn run(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
-    let pages = size.max(1).div_ceil(PAGE) as u32;
-    if pages > UNIT_PAGES || alignment > UNIT_PAGES as usize * PAGE {
+    if size > large::RUN_MAX || alignment > large::RUN_MAX {
         return None;
     }
+    let pages = size.max(1).div_ceil(PAGE) as u32;
     let lease = zone::lock().take(pages, alignment.div_ceil(PAGE) as u32)?;
     let run = Slab::set_up(lease, None, ptr::null_mut());
     if let Some(heap) = heap {

@@ -26,6 +26,6 @@ pub mod window;
 pub mod zone;
 
 #[cfg(not(loom))]
-pub use buddy::{PageIndex, Run, UNIT_PAGES};
+pub use buddy::{PageIndex, Run};
 #[cfg(not(loom))]
 pub use window::PAGE;
