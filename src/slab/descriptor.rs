@@ -87,6 +87,8 @@ pub struct Slab {
     /// The block size; a run's is no more than 2 MiB.
     size: AtomicU32,
     pages: AtomicU32,
+    /// The most blocks that can be cut.
+    capacity: AtomicU32,
     kind: AtomicU8,
     class: AtomicU8,
     clean: AtomicU8,
@@ -162,6 +164,7 @@ impl Slab {
         bound: AtomicU64::new(0),
         size: AtomicU32::new(0),
         pages: AtomicU32::new(0),
+        capacity: AtomicU32::new(0),
         kind: AtomicU8::new(Kind::Nothing as u8),
         class: AtomicU8::new(0),
         clean: AtomicU8::new(0),
@@ -221,6 +224,7 @@ impl Slab {
         slab.start
             .store(window::address_of(lease.run.first), Ordering::Relaxed);
         set(&slab.pages, lease.run.pages);
+        set(&slab.capacity, class.map_or(1, SizeClass::capacity));
         slab.reciprocal
             .store(reciprocal_of(size), Ordering::Relaxed);
         slab.bound.store(0, Ordering::Relaxed);
@@ -595,7 +599,11 @@ impl Slab {
 
     /// Whether blocks can still be cut.
     pub fn can_carve(&self) -> bool {
-        self.carved() < self.class().capacity()
+        self.carved() < self.capacity()
+    }
+
+    fn capacity(&self) -> u32 {
+        self.capacity.load(Ordering::Relaxed)
     }
 
     /// Cuts the blocks of the next page, or of the next four where the run was
@@ -610,7 +618,7 @@ impl Slab {
         // Pages that are resident cost nothing to touch.
         let stretch = if self.is_clean() { size } else { size + 3 * PAGE };
         let page_end = (offset + stretch).next_multiple_of(PAGE);
-        let end = (carved + ((page_end - offset) / size) as u32).min(self.class().capacity());
+        let end = (carved + ((page_end - offset) / size) as u32).min(self.capacity());
         let mut address = self.start() + offset;
         let last = self.start() + (end as usize - 1) * size;
         self.line.free.store(address as *mut Block, Ordering::Relaxed);
