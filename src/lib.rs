@@ -34,7 +34,7 @@ pub mod internals {
         reallocate, trim, usable_size,
     };
     pub use crate::os::memory::page_size;
-    pub use crate::os::process::{set_errno, variable, write_stderr};
+    pub use crate::os::process::{program_name, set_errno, variable, write_stderr};
     pub use crate::pages::large::set_threshold as set_mmap_threshold;
     pub use crate::pages::zone::set_growth;
     pub use crate::size_class::SizeClass;

@@ -15,6 +15,8 @@ use crate::sync::folded;
 
 /// The smallest block, and the unit of all block sizes, in bytes.
 pub const GRAIN: usize = 16;
+/// The binary logarithm of [`GRAIN`].
+pub const GRAIN_SHIFT: u32 = GRAIN.trailing_zeros();
 /// Requests up to this many bytes find their slab by 16-byte step.
 pub const STEP_MAX: usize = 1024;
 /// The number of 16-byte steps from 0 to [`STEP_MAX`].
@@ -76,7 +78,7 @@ const SLAB_PAGES: [u16; CLASSES] = {
             while pages * 4096 / size <= *MEDIUM_BLOCKS.end() {
                 let bytes = pages * 4096;
                 // In parts of 65,536 of the slab.
-                let waste = (bytes % size << 16) / bytes;
+                let waste = ((bytes % size) << 16) / bytes;
                 if bytes / size >= *MEDIUM_BLOCKS.start() && waste < best {
                     lengths[i] = pages as u16;
                     best = waste;

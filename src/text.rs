@@ -7,6 +7,12 @@ pub struct Text<const N: usize> {
     length: usize,
 }
 
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<const N: usize> Text<N> {
     /// Empty text.
     pub const fn new() -> Self {

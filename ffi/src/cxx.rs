@@ -19,11 +19,7 @@ unsafe extern "C" {
         allocate: Allocate,
         die: Die,
     ) -> *mut c_void;
-    fn bifold_new_nothrow_failed(
-        size: usize,
-        alignment: usize,
-        allocate: Allocate,
-    ) -> *mut c_void;
+    fn bifold_new_nothrow_failed(size: usize, alignment: usize, allocate: Allocate) -> *mut c_void;
 }
 
 extern "C" fn allocate(size: usize, alignment: usize) -> *mut c_void {
@@ -31,7 +27,10 @@ extern "C" fn allocate(size: usize, alignment: usize) -> *mut c_void {
 }
 
 extern "C" fn die(size: usize) {
-    inner::die("operator new: out of memory, and no C++ runtime to throw", size);
+    inner::die(
+        "operator new: out of memory, and no C++ runtime to throw",
+        size,
+    );
 }
 
 /// Handlers, then an exception.

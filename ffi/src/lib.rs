@@ -17,7 +17,9 @@ use bifold::internals as inner;
 /// bifold does not panic; a panic is a defect, and ends the process.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    let (file, line) = info
+        .location()
+        .map_or(("?", 0), |at| (at.file(), at.line()));
     let mut text = inner::Text::<160>::new();
     text.text("internal error, please report, in line of ");
     text.text(file);
@@ -40,7 +42,11 @@ static START: extern "C" fn() = start;
 
 extern "C" fn start() {
     if inner::variable(c"BIFOLD_VERBOSE").is_some_and(|value| value == c"1") {
-        inner::write_stderr(concat!("bifold ", env!("CARGO_PKG_VERSION"), ": in use\n").as_bytes());
+        let mut line = inner::Text::<160>::new();
+        line.text(concat!("bifold ", env!("CARGO_PKG_VERSION"), ": in use by "));
+        line.text(inner::program_name());
+        line.text("\n");
+        inner::write_stderr(line.bytes());
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Heap, lookup, mine, refill, remote, settle};
 use crate::fatal::end;
 use crate::os::slot;
 use crate::pages::window;
-use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
+use crate::size_class::{GRAIN, GRAIN_SHIFT, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;
 
 /// A block and what is known of it.
@@ -66,7 +66,7 @@ pub fn allocate<F: OnFailure>(size: usize) -> *mut u8 {
     if size > STEP_MAX {
         return allocate_longer::<F>(size);
     }
-    let slab = mine().at_step((size + GRAIN - 1) / GRAIN);
+    let slab = mine().at_step((size + (GRAIN - 1)) >> GRAIN_SHIFT);
     // SAFETY: the thread's own heap has only slabs that the thread owns.
     match unsafe { slab.pop() } {
         Ok(block) => block,

@@ -43,15 +43,19 @@ pub(super) fn find(address: *mut u8) -> Option<Found> {
 /// Finds a block, or ends the process with `what` or `twice`.
 pub(super) fn find_or_die(address: *mut u8, what: &str, twice: &str) -> Found {
     match find(address) {
-        // SAFETY: the address is that of a block.
-        Some(Found::Slab(slab))
-            if unsafe { slab.is_marked(address) } && slab.has_free(address) =>
-        {
+        Some(Found::Slab(slab)) if is_free(slab, address) => {
             die(twice, address as usize)
         }
         Some(found) => found,
         None => invalid(what, twice, address),
     }
+}
+
+/// Whether a block of a slab is free, as its mark says and a list confirms.
+fn is_free(slab: &Slab, address: *mut u8) -> bool {
+    // SAFETY: the address is that of a block.
+    let marked = unsafe { slab.is_marked(address) };
+    marked && slab.has_free(address)
 }
 
 /// The bytes that the program may use of a block; 0 for null.

@@ -101,7 +101,7 @@ pub struct Heap {
 unsafe impl Sync for Heap {}
 
 /// What every class's current slab is where a heap has none.
-static NOBODY: Slab = Slab::NOBODY;
+static NOBODY: Slab = Slab::nobody();
 
 /// The heap of a thread that has not allocated yet. It has no blocks, so the
 /// fast path needs no test for it.

@@ -101,9 +101,15 @@ pub fn trim() -> usize {
     let mut purged = 0;
     registry::for_each(|heap| {
         heap.give_back_free_slabs();
+        #[cfg(debug_assertions)]
+        debug_assert!(heap.is_valid());
         purged += heap.park_idle();
     });
-    purged += zone::lock().purge();
+    let mut zone = zone::lock();
+    #[cfg(debug_assertions)]
+    debug_assert!(zone.is_valid());
+    purged += zone.purge();
+    drop(zone);
     purged + large::release_kept()
 }
 
@@ -134,13 +140,17 @@ impl Heap {
         });
     }
 
-    /// Whether every slab of the heap is possible and all counts agree; for
-    /// tests, while no other thread uses the heap.
-    pub fn is_valid(&'static self) -> bool {
+    /// Whether every slab of the heap is possible and, where no other thread
+    /// is at it, all counts agree. The caller holds the lock.
+    #[cfg(debug_assertions)]
+    fn is_valid(&'static self) -> bool {
         let mut valid = true;
+        let is_still = self.is_locked_kind() || self.is_mine();
         self.for_each_slab(|slab| {
             valid &= slab.is_valid() && slab.holder() == self.id();
-            if slab.state() == State::Listed
+            if is_still
+                && slab.kind() != Kind::Run
+                && slab.state() == State::Listed
                 && let Some(free) = slab.count_free()
             {
                 valid &= free + slab.handed_out() == slab.carved();

@@ -92,7 +92,7 @@ fn class_for(size: usize, alignment: usize) -> Option<SizeClass> {
 /// A run or a large block, for an explicit heap or for nobody in particular.
 #[cold]
 fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fresh> {
-    if size > REQUEST_MAX - alignment {
+    if size > REQUEST_MAX || alignment > REQUEST_MAX - size {
         return None;
     }
     let is_run = size <= large::threshold() && alignment <= large::RUN_MAX;

@@ -62,6 +62,20 @@ pub fn variable(name: &CStr) -> Option<&'static CStr> {
     Some(unsafe { CStr::from_ptr(value) })
 }
 
+/// The program's name without its directory, as far as it is UTF-8.
+pub fn program_name() -> &'static str {
+    unsafe extern "C" {
+        static program_invocation_short_name: *const c_char;
+    }
+    // SAFETY: the C library sets the name before any constructor runs.
+    let name = unsafe { program_invocation_short_name };
+    if name.is_null() {
+        return "?";
+    }
+    // SAFETY: the name is a C string that lives as long as the process.
+    unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("?")
+}
+
 /// Eight random bytes that the kernel gave the process at its start
 /// (`AT_RANDOM`); the same for the whole life of the process.
 pub fn random_seed() -> u64 {

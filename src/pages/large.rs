@@ -250,15 +250,14 @@ fn keep_or_unmap(address: usize, length: usize) {
     let allowance = large.allowance(now);
     // There are few, so that looking at each is as good as an order.
     let mut bytes = length;
-    let mut oldest = 0;
-    for i in 0..KEPT {
-        let kept = &mut large.kept[i];
+    let (mut oldest, mut least) = (0, u64::MAX);
+    for (i, (kept, leaving)) in large.kept.iter_mut().zip(&mut leaving).enumerate() {
         if now.wrapping_sub(kept.since) > KEPT_AGE || bytes + kept.length > allowance {
-            leaving[i] = core::mem::replace(kept, NOTHING);
+            *leaving = core::mem::replace(kept, NOTHING);
         }
         bytes += kept.length;
-        if large.kept[i].since < large.kept[oldest].since {
-            oldest = i;
+        if kept.since < least {
+            (oldest, least) = (i, kept.since);
         }
     }
     let newest = Kept {

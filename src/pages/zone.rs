@@ -176,7 +176,7 @@ impl Zone {
     /// Adds the unit behind the stretch to it, if that is free.
     fn lengthen_stretch(&mut self) -> bool {
         let end = self.stretch.first.0 + self.stretch.pages;
-        if self.stretch.pages == 0 || end % UNIT_PAGES != 0 {
+        if self.stretch.pages == 0 || !end.is_multiple_of(UNIT_PAGES) {
             return false;
         }
         if end as usize == window::pages() && self.grow(UNIT_PAGES).is_none()
@@ -298,6 +298,7 @@ impl Zone {
     }
 
     /// Whether buddy system and counters are consistent.
+    #[cfg(debug_assertions)]
     pub fn is_valid(&mut self) -> bool {
         let units = self.units();
         self.buddy.is_valid(units)

@@ -156,36 +156,38 @@ const fn bound_of(size: usize, carved: u32) -> u64 {
 
 impl Slab {
     /// The slab that a heap has where it has none: no blocks, no owner.
-    pub const NOBODY: Self = Self {
-        owner: AtomicPtr::new(ptr::null_mut()),
-        holder: AtomicPtr::new(ptr::null_mut()),
-        start: AtomicUsize::new(0),
-        reciprocal: AtomicU64::new(0),
-        bound: AtomicU64::new(0),
-        size: AtomicU32::new(0),
-        pages: AtomicU32::new(0),
-        capacity: AtomicU32::new(0),
-        kind: AtomicU8::new(Kind::Nothing as u8),
-        class: AtomicU8::new(0),
-        clean: AtomicU8::new(0),
-        line: OwnerLine {
-            free: AtomicPtr::new((&raw const END).cast_mut()),
-            counter: AtomicU32::new(0),
-            rest: AtomicU32::new(0),
-            carved: AtomicU32::new(0),
-            tries: Cell::new(0),
-            state: Cell::new(State::Current),
-            emptied: Cell::new(ptr::null_mut()),
-            next: Cell::new(ptr::null()),
-            previous: Cell::new(ptr::null()),
-            all_next: Cell::new(ptr::null()),
-            all_previous: Cell::new(ptr::null()),
-        },
-        remote: RemoteLine {
-            queue: RemoteQueue::new(),
-            inbox_next: AtomicPtr::new(ptr::null_mut()),
-        },
-    };
+    pub const fn nobody() -> Self {
+        Self {
+            owner: AtomicPtr::new(ptr::null_mut()),
+            holder: AtomicPtr::new(ptr::null_mut()),
+            start: AtomicUsize::new(0),
+            reciprocal: AtomicU64::new(0),
+            bound: AtomicU64::new(0),
+            size: AtomicU32::new(0),
+            pages: AtomicU32::new(0),
+            capacity: AtomicU32::new(0),
+            kind: AtomicU8::new(Kind::Nothing as u8),
+            class: AtomicU8::new(0),
+            clean: AtomicU8::new(0),
+            line: OwnerLine {
+                free: AtomicPtr::new((&raw const END).cast_mut()),
+                counter: AtomicU32::new(0),
+                rest: AtomicU32::new(0),
+                carved: AtomicU32::new(0),
+                tries: Cell::new(0),
+                state: Cell::new(State::Current),
+                emptied: Cell::new(ptr::null_mut()),
+                next: Cell::new(ptr::null()),
+                previous: Cell::new(ptr::null()),
+                all_next: Cell::new(ptr::null()),
+                all_previous: Cell::new(ptr::null()),
+            },
+            remote: RemoteLine {
+                queue: RemoteQueue::new(),
+                inbox_next: AtomicPtr::new(ptr::null_mut()),
+            },
+        }
+    }
 
     /// The descriptor of the page that an address lies in; `None` outside
     /// the window. Of a page that is free it is of [`Kind::Nothing`].
@@ -817,10 +819,10 @@ impl Slab {
     pub fn is_valid(&self) -> bool {
         match self.kind() {
             Kind::Nothing => false,
-            Kind::Run => self.start() % PAGE == 0 && self.pages() > 0,
+            Kind::Run => self.start().is_multiple_of(PAGE) && self.pages() > 0,
             Kind::Small | Kind::Medium => {
                 self.carved() <= self.class().capacity()
-                    && self.start() % self.class().slab_alignment() == 0
+                    && self.start().is_multiple_of(self.class().slab_alignment())
                     && self.pages() as usize == self.class().slab_pages()
             }
         }

@@ -1,0 +1,280 @@
+//! The buddy system: which pages of the window are free, in runs.
+//!
+//! A *run* of order k is 2^k pages, aligned to its size. Taking splits a
+//! larger run in two halves; giving back joins a run with its buddy,
+//! `index ^ (1 << order)`, as long as that is free too. What a request does
+//! not need of its run goes back at once as smaller runs.
+//!
+//! The state is bits. Pages are grouped in *units* of 512 (2 MiB, a huge
+//! page), and no run is longer than a unit:
+//!
+//! ```text
+//! Unit   free[state]: 512 bits for order 0, 256 for order 1, .. 1 for order 9
+//!        clean:       512 bits, one for each page known to read as zero
+//! Node   for each (state, order) 64 bits: which of 64 children has such a run
+//!
+//!        top[2] -> level2[128] -> level1[8192] -> units[524288]
+//! ```
+//!
+//! A free run is in one of two states: *clean*, all its pages read as zero
+//! and most likely have no memory behind them, or *dirty*. Dirty runs are
+//! taken first, because a page that is resident costs nothing to touch.
+//!
+//! It is pure: it knows indices, never addresses, and maps nothing.
+//!
+//! [`unit`] has the bits of one unit, [`tree`] finds the units that have a
+//! kind of run, [`check`] says whether all of it is consistent.
+
+mod check;
+mod tree;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+use core::mem;
+use core::ptr;
+
+use tree::{HOLE, kind_of};
+use unit::{State, words_of};
+
+pub use tree::Node;
+pub use unit::Unit;
+
+/// The number of a page in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PageIndex(pub u32);
+
+/// The order of the longest run: a unit.
+pub const MAX_ORDER: usize = 9;
+/// The pages of a unit.
+pub const UNIT_PAGES: u32 = 1 << MAX_ORDER;
+/// The most units a buddy system can have.
+pub const MAX_UNITS: usize = 2 * FAN * FAN * FAN;
+
+const FAN: usize = 64;
+const ORDERS: usize = MAX_ORDER + 1;
+
+/// The bytes of a unit's state, and of a node's.
+pub const UNIT_BYTES: usize = mem::size_of::<Unit>();
+/// See [`UNIT_BYTES`].
+pub const NODE_BYTES: usize = mem::size_of::<Node>();
+/// The units that one node of the lowest level stands for.
+pub const NODE_UNITS: usize = FAN;
+
+/// A run that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its first page.
+    pub first: PageIndex,
+    /// How many pages, exactly as many as were asked for.
+    pub pages: u32,
+    /// Whether all its pages are known to read as zero.
+    pub clean: bool,
+}
+
+/// The free runs of a whole window.
+pub struct Buddy {
+    units: *mut Unit,
+    level1: *mut Node,
+    level2: [Node; FAN * 2],
+    top: [Node; 2],
+    free_pages: usize,
+    clean_pages: usize,
+}
+
+// SAFETY: the pointers are to storage that only this value reaches.
+unsafe impl Send for Buddy {}
+
+/// The order of the shortest run with at least this many pages.
+fn order_for(pages: u32) -> usize {
+    pages.next_power_of_two().trailing_zeros() as usize
+}
+
+impl Buddy {
+    /// A buddy system without storage, which must not be used yet.
+    pub const fn unmapped() -> Self {
+        Self {
+            units: ptr::null_mut(),
+            level1: ptr::null_mut(),
+            level2: [Node::EMPTY; FAN * 2],
+            top: [Node::EMPTY; 2],
+            free_pages: 0,
+            clean_pages: 0,
+        }
+    }
+
+    /// Gives the buddy system its storage, zeroed: a [`Unit`] for every 512
+    /// pages that it is ever given, and a [`Node`] for every 64 units.
+    ///
+    /// # Safety
+    ///
+    /// The storage outlives the buddy system and nobody else uses it. It may
+    /// be mapped later than this, but before the pages it is for are given.
+    pub unsafe fn set_storage(&mut self, units: *mut Unit, level1: *mut Node) {
+        self.units = units;
+        self.level1 = level1;
+    }
+
+    /// Pages that are free, and of those the pages known to be clean.
+    pub fn free_pages(&self) -> (usize, usize) {
+        (self.free_pages, self.clean_pages)
+    }
+
+    /// Gives a range of pages to the buddy system: new ones, or a run that is
+    /// no longer used. Its first `dirty` pages may hold anything; the rest
+    /// are known to read as zero.
+    pub fn give(&mut self, first: PageIndex, pages: u32, dirty: u32) {
+        debug_assert!(dirty <= pages);
+        self.set_clean(first.0, dirty, false);
+        self.set_clean(first.0 + dirty, pages - dirty, true);
+        self.join_range(first.0, pages);
+    }
+
+    /// Takes exactly `pages` pages, at most a unit, aligned to a power of two
+    /// of at least `pages` and `alignment` pages, from a run of an order up
+    /// to `most`.
+    pub fn take(&mut self, pages: u32, alignment: u32, most: usize) -> Option<Run> {
+        debug_assert!(pages >= 1 && alignment.is_power_of_two());
+        let order = order_for(pages.max(alignment));
+        let (mut found, unit, state) = [State::Dirty, State::Clean]
+            .into_iter()
+            .flat_map(|state| (order..=most).map(move |order| (order, state)))
+            .find_map(|(order, state)| {
+                let unit = self.find(kind_of(state, order))?;
+                Some((order, unit, state))
+            })?;
+        let (range, mask) = words_of(found);
+        let words = &self.unit(unit).free[state as usize];
+        let word = range.clone().find(|&i| words[i] & mask != 0)?;
+        let bit = word * 64 + (words[word] & mask).trailing_zeros() as usize;
+        let place = (bit - (1024 - (1024 >> found))) << found;
+        let mut page = unit as u32 * UNIT_PAGES + place as u32;
+        self.remove(found, page);
+        while found > order {
+            found -= 1;
+            let upper = page + (1 << found);
+            let (low, high) = (
+                self.state_of(page, 1 << found),
+                self.state_of(upper, 1 << found),
+            );
+            // Keep the lower half, unless only the upper one is resident.
+            if low == State::Clean && high == State::Dirty {
+                self.insert(low, found, page);
+                page = upper;
+            } else {
+                self.insert(high, found, upper);
+            }
+        }
+        let clean = self.state_of(page, pages) == State::Clean;
+        self.join_range(page + pages, (1 << order) - pages);
+        Some(Run {
+            first: PageIndex(page),
+            pages,
+            clean,
+        })
+    }
+
+    /// Takes exactly `pages` pages that start at a multiple of `alignment`,
+    /// wherever they are, in the first `units` units: a search through all of
+    /// them, for when nothing else helps.
+    pub fn take_anywhere(&mut self, pages: u32, alignment: u32, units: usize) -> Option<Run> {
+        let (mut page, mut first) = (0, 0);
+        while page < units as u32 * UNIT_PAGES {
+            match self.run_around(page) {
+                Some((run, order)) => page = run + (1 << order),
+                None => {
+                    page += 1;
+                    first = page.next_multiple_of(alignment);
+                }
+            }
+            if page >= first && page - first >= pages {
+                let clean = self.take_range(PageIndex(first), pages)?;
+                return Some(Run {
+                    first: PageIndex(first),
+                    pages,
+                    clean,
+                });
+            }
+        }
+        None
+    }
+
+    /// Takes a range if every page of it is free: how a run grows in place.
+    /// Returns whether it was, and whether it is clean.
+    pub fn take_range(&mut self, first: PageIndex, pages: u32) -> Option<bool> {
+        let (mut page, end) = (first.0, first.0 + pages);
+        while page < end {
+            let (run, order) = self.run_around(page)?;
+            page = run + (1 << order);
+        }
+        let mut page = first.0;
+        while page < end {
+            let (run, order) = self.run_around(page)?;
+            self.remove(order, run);
+            let run_end = run + (1 << order);
+            self.join_range(run, page - run);
+            if run_end > end {
+                self.join_range(end, run_end - end);
+            }
+            page = run_end;
+        }
+        Some(self.state_of(first.0, pages) == State::Clean)
+    }
+
+    /// Visits dirty free runs of order `least` and above, the longest first,
+    /// until those for which `purge` returns true, which become clean, are
+    /// `wanted` pages or more. Returns how many they are.
+    pub fn purge(
+        &mut self,
+        least: usize,
+        wanted: usize,
+        mut purge: impl FnMut(PageIndex, u32) -> bool,
+    ) -> usize {
+        let mut purged = 0;
+        for order in (least..ORDERS).rev() {
+            let mut from = 0;
+            while purged < wanted
+                && let Some(page) = self.next_dirty(order, from)
+            {
+                from = page + (1 << order);
+                if purge(PageIndex(page), 1 << order) {
+                    self.remove(order, page);
+                    self.set_clean(page, 1 << order, true);
+                    self.insert(State::Clean, order, page);
+                    purged += 1 << order;
+                }
+            }
+        }
+        purged
+    }
+
+    /// Takes a unit that is wholly free out, to be unmapped: it becomes a
+    /// hole. The lowest one at or above `from`, with its number.
+    pub fn dig_hole(&mut self, from: usize) -> Option<usize> {
+        let unit = [State::Dirty, State::Clean]
+            .into_iter()
+            .filter_map(|state| self.next_marked(kind_of(state, MAX_ORDER), from))
+            .min()?;
+        self.remove(MAX_ORDER, unit as u32 * UNIT_PAGES);
+        self.mark(HOLE, unit);
+        Some(unit)
+    }
+
+    /// The lowest hole.
+    pub fn hole(&mut self) -> Option<usize> {
+        self.find(HOLE)
+    }
+
+    /// Fills a hole that has been mapped anew; its pages are free and clean.
+    pub fn fill_hole(&mut self, unit: usize) {
+        self.unmark(HOLE, unit);
+        self.give(PageIndex(unit as u32 * UNIT_PAGES), UNIT_PAGES, 0);
+    }
+
+    /// Puts back as free a hole that could not be unmapped.
+    pub fn restore_hole(&mut self, unit: usize) {
+        self.unmark(HOLE, unit);
+        self.join_range(unit as u32 * UNIT_PAGES, UNIT_PAGES);
+    }
+}

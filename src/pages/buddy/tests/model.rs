@@ -1,0 +1,337 @@
+//! The model: what the buddy system must do, page by page.
+//!
+//! It has no runs. It derives them from the pages by the rule that a
+//! free run is an aligned power of two of free pages whose buddy is not wholly
+//! free, and predicts what a request gets: the run that fits best among those
+//! with a dirty page, then among the clean ones, the lowest of these, halved
+//! until it fits, a half with a dirty page before one without, the lower half
+//! before the upper one.
+
+use std::boxed::Box;
+use std::collections::BTreeSet;
+use std::vec;
+use std::vec::Vec;
+
+use super::super::*;
+
+/// Units that the model has at most; the last is given bit by bit.
+pub const UNITS: usize = 3;
+pub const PAGES: u32 = UNITS as u32 * UNIT_PAGES;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    /// Not given yet, or in a hole; what would be known of it in a hole.
+    Absent(bool),
+    Taken,
+    /// Free; whether it is clean.
+    Free(bool),
+}
+
+/// One thing that happens. Numbers are taken modulo what there is to choose.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Take {
+        pages: u32,
+        alignment: u32,
+        most: usize,
+    },
+    TakeAnywhere {
+        pages: u32,
+        alignment: u32,
+    },
+    TakeRange {
+        first: u32,
+        pages: u32,
+    },
+    /// Gives back what was taken, as a whole or but for the first `keep`.
+    Give {
+        which: usize,
+        keep: u32,
+        dirty: u32,
+    },
+    /// More pages at the end.
+    Grow {
+        pages: u32,
+    },
+    /// Every `refuse`th run cannot be purged.
+    Purge {
+        least: usize,
+        wanted: usize,
+        refuse: usize,
+    },
+    DigHole {
+        from: usize,
+    },
+    FillHole,
+    RestoreHole,
+}
+
+/// Zeroed storage for so many units.
+pub fn storage(units: usize) -> (Box<[Unit]>, Box<[Node]>) {
+    // SAFETY: both types are words, for which zero is a value.
+    unsafe {
+        (
+            Box::new_zeroed_slice(units).assume_init(),
+            Box::new_zeroed_slice(units.div_ceil(NODE_UNITS)).assume_init(),
+        )
+    }
+}
+
+pub struct Model {
+    pub buddy: Buddy,
+    pages: Vec<Page>,
+    /// Ranges that were taken, first page and length.
+    pub taken: Vec<(u32, u32)>,
+    pub holes: BTreeSet<usize>,
+    /// Pages that were given, without regard to holes.
+    pub end: u32,
+    // The buddy system's storage, which it points to.
+    _units: Box<[Unit]>,
+    _nodes: Box<[Node]>,
+}
+
+impl Model {
+    pub fn new() -> Self {
+        let (mut units, mut nodes) = storage(UNITS);
+        let mut buddy = Buddy::unmapped();
+        // SAFETY: the storage is zeroed, and lives as long as the model.
+        unsafe { buddy.set_storage(units.as_mut_ptr(), nodes.as_mut_ptr()) };
+        let mut model = Self {
+            buddy,
+            pages: vec![Page::Absent(true); PAGES as usize],
+            taken: Vec::new(),
+            holes: BTreeSet::new(),
+            end: 1,
+            _units: units,
+            _nodes: nodes,
+        };
+        // As in a window: page 0 is never given.
+        model.grow(UNIT_PAGES + UNIT_PAGES / 2 - 1);
+        model
+    }
+
+    fn range(first: u32, pages: u32) -> std::ops::Range<usize> {
+        first as usize..(first + pages) as usize
+    }
+
+    /// Whether all pages of a range are free.
+    fn is_free(&self, first: u32, pages: u32) -> bool {
+        let range = self.pages.get(Self::range(first, pages));
+        range.is_some_and(|range| range.iter().all(|page| matches!(page, Page::Free(_))))
+    }
+
+    /// Whether all pages of a range are free and clean.
+    fn is_clean(&self, first: u32, pages: u32) -> bool {
+        self.pages[Self::range(first, pages)]
+            .iter()
+            .all(|&page| page == Page::Free(true))
+    }
+
+    /// Whether there is a free run of an order at a page: its pages are free,
+    /// and its buddy's are not.
+    fn is_run(&self, first: u32, order: usize) -> bool {
+        let joined = order < MAX_ORDER && self.is_free(first ^ (1 << order), 1 << order);
+        self.is_free(first, 1 << order) && !joined
+    }
+
+    /// The lowest free run of an order and a state.
+    fn lowest(&self, order: usize, clean: bool) -> Option<u32> {
+        (0..PAGES)
+            .step_by(1 << order)
+            .find(|&first| self.is_run(first, order) && self.is_clean(first, 1 << order) == clean)
+    }
+
+    /// What a request must get.
+    fn prediction(&self, pages: u32, alignment: u32, most: usize) -> Option<u32> {
+        let order = pages.max(alignment).next_power_of_two().ilog2() as usize;
+        let (mut first, mut found) = [false, true]
+            .into_iter()
+            .flat_map(|clean| (order..=most).map(move |order| (clean, order)))
+            .find_map(|(clean, order)| Some((self.lowest(order, clean)?, order)))?;
+        while found > order {
+            found -= 1;
+            let upper = first + (1 << found);
+            if self.is_clean(first, 1 << found) && !self.is_clean(upper, 1 << found) {
+                first = upper;
+            }
+        }
+        Some(first)
+    }
+
+    fn note_taken(&mut self, run: Run) {
+        let Run {
+            first,
+            pages,
+            clean,
+        } = run;
+        assert!(self.is_free(first.0, pages), "{run:?} was not free");
+        assert_eq!(clean, self.is_clean(first.0, pages), "{run:?}");
+        self.pages[Self::range(first.0, pages)].fill(Page::Taken);
+        self.taken.push((first.0, pages));
+    }
+
+    fn give(&mut self, first: u32, pages: u32, dirty: u32) {
+        self.buddy.give(PageIndex(first), pages, dirty);
+        self.pages[Self::range(first, dirty)].fill(Page::Free(false));
+        self.pages[Self::range(first + dirty, pages - dirty)].fill(Page::Free(true));
+    }
+
+    fn grow(&mut self, pages: u32) {
+        let pages = pages.min(PAGES - self.end);
+        if pages > 0 {
+            self.give(self.end, pages, 0);
+            self.end += pages;
+        }
+    }
+
+    fn take_anywhere(&mut self, pages: u32, alignment: u32) {
+        let mut places = (0..PAGES).step_by(alignment as usize);
+        let expected = places.find(|&first| self.is_free(first, pages));
+        let run = self.buddy.take_anywhere(pages, alignment, UNITS);
+        assert_eq!(run.map(|run| run.first.0), expected);
+        if let Some(run) = run {
+            assert_eq!(run.pages, pages);
+            self.note_taken(run);
+        }
+    }
+
+    fn purge(&mut self, least: usize, wanted: usize, refuse: usize) {
+        let mut visited = Vec::new();
+        let purged = self.buddy.purge(least, wanted, |first, pages| {
+            visited.push((first.0, pages));
+            visited.len() % refuse != 0 || refuse == 1
+        });
+        let mut expected: Vec<_> = (least..ORDERS)
+            .rev()
+            .flat_map(|order| {
+                (0..PAGES)
+                    .step_by(1 << order)
+                    .map(move |first| (first, order))
+            })
+            .filter(|&(first, order)| self.is_run(first, order))
+            .map(|(first, order)| (first, 1u32 << order))
+            .filter(|&(first, pages)| !self.is_clean(first, pages))
+            .collect();
+        let (mut count, mut sum) = (0, 0);
+        while count < expected.len() && sum < wanted {
+            let (first, pages) = expected[count];
+            count += 1;
+            if count % refuse != 0 || refuse == 1 {
+                self.pages[Self::range(first, pages)].fill(Page::Free(true));
+                sum += pages as usize;
+            }
+        }
+        expected.truncate(count);
+        assert_eq!(visited, expected);
+        assert_eq!(purged, sum);
+    }
+
+    fn dig_hole(&mut self, from: usize) {
+        let is_free = |&unit: &usize| self.is_free(unit as u32 * UNIT_PAGES, UNIT_PAGES);
+        let expected = (from..UNITS).find(is_free);
+        assert_eq!(self.buddy.dig_hole(from), expected);
+        if let Some(unit) = expected {
+            self.holes.insert(unit);
+            for page in &mut self.pages[Self::range(unit as u32 * UNIT_PAGES, UNIT_PAGES)] {
+                *page = Page::Absent(*page == Page::Free(true));
+            }
+        }
+    }
+
+    /// Fills the lowest hole, with clean pages or with those that were there.
+    fn end_hole(&mut self, filled: bool) {
+        let hole = self.buddy.hole();
+        assert_eq!(hole, self.holes.pop_first());
+        let Some(unit) = hole else { return };
+        if filled {
+            self.buddy.fill_hole(unit);
+        } else {
+            self.buddy.restore_hole(unit);
+        }
+        for page in &mut self.pages[Self::range(unit as u32 * UNIT_PAGES, UNIT_PAGES)] {
+            *page = match page {
+                Page::Absent(clean) => Page::Free(filled || *clean),
+                page => panic!("{page:?} in a hole"),
+            };
+        }
+    }
+
+    pub fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Take {
+                pages,
+                alignment,
+                most,
+            } => {
+                let expected = self.prediction(pages, alignment, most);
+                let run = self.buddy.take(pages, alignment, most);
+                assert_eq!(run.map(|run| run.first.0), expected);
+                if let Some(run) = run {
+                    assert_eq!(run.pages, pages);
+                    assert!(
+                        run.first
+                            .0
+                            .is_multiple_of(pages.next_power_of_two().max(alignment))
+                    );
+                    self.note_taken(run);
+                }
+            }
+            Step::TakeAnywhere { pages, alignment } => self.take_anywhere(pages, alignment),
+            Step::TakeRange { first, pages } => {
+                let pages = pages.min(PAGES - first);
+                let expected = self
+                    .is_free(first, pages)
+                    .then(|| self.is_clean(first, pages));
+                let clean = self.buddy.take_range(PageIndex(first), pages);
+                assert_eq!(clean, expected);
+                if let Some(clean) = clean {
+                    let first = PageIndex(first);
+                    self.note_taken(Run {
+                        first,
+                        pages,
+                        clean,
+                    });
+                }
+            }
+            Step::Give { which, keep, dirty } if !self.taken.is_empty() => {
+                let which = which % self.taken.len();
+                let (first, pages) = self.taken.swap_remove(which);
+                let keep = if keep < pages { keep } else { 0 };
+                if keep > 0 {
+                    self.taken.push((first, keep));
+                }
+                self.give(first + keep, pages - keep, dirty.min(pages - keep));
+            }
+            Step::Give { .. } => {}
+            Step::Grow { pages } => self.grow(pages),
+            Step::Purge {
+                least,
+                wanted,
+                refuse,
+            } => self.purge(least, wanted, refuse),
+            Step::DigHole { from } => self.dig_hole(from),
+            Step::FillHole => self.end_hole(true),
+            Step::RestoreHole => self.end_hole(false),
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        assert!(self.buddy.is_valid(UNITS));
+        let free = self
+            .pages
+            .iter()
+            .filter(|page| matches!(page, Page::Free(_)));
+        // The clean figure counts runs, and a run is as clean as its worst page.
+        let clean: usize = (0..ORDERS)
+            .flat_map(|order| {
+                (0..PAGES)
+                    .step_by(1 << order)
+                    .map(move |first| (first, order))
+            })
+            .filter(|&(first, order)| self.is_run(first, order) && self.is_clean(first, 1 << order))
+            .map(|(_, order)| 1 << order)
+            .sum();
+        assert_eq!(self.buddy.free_pages(), (free.count(), clean));
+    }
+}

@@ -1,0 +1,93 @@
+//! The tree: which units have a free run of a kind, and which are holes.
+//!
+//! Three levels of bits, 64 to a node. A bit is set as long as there is one
+//! set below it, so that the lowest unit is found by three bit scans.
+
+use super::unit::State;
+use super::{Buddy, FAN, MAX_UNITS, ORDERS};
+
+/// Places in a node's masks: an order in a state each, then the holes.
+const KINDS: usize = 2 * ORDERS + 1;
+/// Units that are not mapped at present.
+pub(super) const HOLE: usize = 2 * ORDERS;
+
+/// For each kind of run, which of 64 children has one; all zero when empty.
+#[repr(C)]
+pub struct Node {
+    pub(super) mask: [u64; KINDS],
+}
+
+impl Node {
+    pub(super) const EMPTY: Self = Self { mask: [0; KINDS] };
+}
+
+/// The place of a state and an order in a node's masks.
+pub(super) fn kind_of(state: State, order: usize) -> usize {
+    state as usize * ORDERS + order
+}
+
+impl Buddy {
+    /// A node of the lowest level.
+    pub(super) fn level1(&mut self, node: usize) -> &mut Node {
+        // SAFETY: as for `unit`.
+        unsafe { &mut *self.level1.add(node) }
+    }
+
+    /// Notes that a unit has a run of this kind.
+    pub(super) fn mark(&mut self, kind: usize, unit: usize) {
+        self.level1(unit / FAN).mask[kind] |= 1 << (unit % FAN);
+        let parent = unit / FAN;
+        self.level2[parent / FAN].mask[kind] |= 1 << (parent % FAN);
+        let parent = parent / FAN;
+        self.top[parent / FAN].mask[kind] |= 1 << (parent % FAN);
+    }
+
+    /// Notes that a unit has no run of this kind.
+    pub(super) fn unmark(&mut self, kind: usize, unit: usize) {
+        let node = &mut self.level1(unit / FAN).mask[kind];
+        *node &= !(1 << (unit % FAN));
+        if *node != 0 {
+            return;
+        }
+        let parent = unit / FAN;
+        let node = &mut self.level2[parent / FAN].mask[kind];
+        *node &= !(1 << (parent % FAN));
+        if *node != 0 {
+            return;
+        }
+        let parent = parent / FAN;
+        self.top[parent / FAN].mask[kind] &= !(1 << (parent % FAN));
+    }
+
+    /// The lowest unit that has a run of this kind.
+    pub(super) fn find(&mut self, kind: usize) -> Option<usize> {
+        let lowest = |mask: u64| mask.trailing_zeros() as usize;
+        let top = (0..2).find(|&i| self.top[i].mask[kind] != 0)?;
+        let second = top * FAN + lowest(self.top[top].mask[kind]);
+        let first = second * FAN + lowest(self.level2[second].mask[kind]);
+        Some(first * FAN + lowest(self.level1(first).mask[kind]))
+    }
+
+    /// The lowest unit at or above `from` that has a run of this kind.
+    pub(super) fn next_marked(&mut self, kind: usize, from: usize) -> Option<usize> {
+        let mut unit = from;
+        while unit < MAX_UNITS {
+            let (top, second) = (unit / FAN / FAN / FAN, unit / FAN / FAN);
+            if self.top[top].mask[kind] >> (second % FAN) & 1 == 0 {
+                unit = (second + 1) * FAN * FAN;
+                continue;
+            }
+            let first = unit / FAN;
+            if self.level2[second].mask[kind] >> (first % FAN) & 1 == 0 {
+                unit = (first + 1) * FAN;
+                continue;
+            }
+            let mask = self.level1(first).mask[kind] >> (unit % FAN);
+            if mask != 0 {
+                return Some(unit + mask.trailing_zeros() as usize);
+            }
+            unit = (first + 1) * FAN;
+        }
+        None
+    }
+}

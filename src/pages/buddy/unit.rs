@@ -1,0 +1,174 @@
+//! The bits of one unit: which runs in it are free, which pages clean.
+
+use super::tree::kind_of;
+use super::{Buddy, MAX_ORDER, MAX_UNITS, ORDERS, UNIT_PAGES};
+
+/// The words of a unit's bits in one state.
+const WORDS: usize = 16;
+
+/// What is known of a free run's pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Dirty = 0,
+    Clean = 1,
+}
+
+/// The free runs of 512 pages; all zero where nothing is free.
+#[repr(C)]
+pub struct Unit {
+    pub(super) free: [[u64; WORDS]; 2],
+    pub(super) clean: [u64; 8],
+}
+
+/// The bit of a run within its unit's words.
+#[inline]
+pub(super) fn bit_of(order: usize, page: u32) -> usize {
+    // Orders lie one behind the other: 512 bits, 256, 128, ...
+    1024 - (1024 >> order) + ((page % UNIT_PAGES) >> order) as usize
+}
+
+/// The words that hold an order's bits, with the mask of those bits in them.
+#[inline]
+pub(super) fn words_of(order: usize) -> (core::ops::Range<usize>, u64) {
+    let start = 1024 - (1024 >> order);
+    let bits = 512 >> order;
+    if bits >= 64 {
+        (start / 64..(start + bits) / 64, u64::MAX)
+    } else {
+        (
+            start / 64..start / 64 + 1,
+            ((1 << bits) - 1) << (start % 64),
+        )
+    }
+}
+
+impl Buddy {
+    /// A unit's bits.
+    pub(super) fn unit(&mut self, unit: usize) -> &mut Unit {
+        debug_assert!(unit < MAX_UNITS);
+        // SAFETY: `set_storage` promises a unit for every page given, and
+        // `self` is borrowed for as long.
+        unsafe { &mut *self.units.add(unit) }
+    }
+
+    /// Puts a free run in, whose buddy is not free.
+    pub(super) fn insert(&mut self, state: State, order: usize, page: u32) {
+        let unit = (page / UNIT_PAGES) as usize;
+        let bit = bit_of(order, page);
+        self.unit(unit).free[state as usize][bit / 64] |= 1 << (bit % 64);
+        self.mark(kind_of(state, order), unit);
+        self.count(state, order, true);
+    }
+
+    /// Takes a free run of this order out if there is one at `page`.
+    pub(super) fn remove(&mut self, order: usize, page: u32) -> Option<State> {
+        let unit = (page / UNIT_PAGES) as usize;
+        let bit = bit_of(order, page);
+        for state in [State::Dirty, State::Clean] {
+            let words = &mut self.unit(unit).free[state as usize];
+            if words[bit / 64] >> (bit % 64) & 1 == 0 {
+                continue;
+            }
+            words[bit / 64] &= !(1 << (bit % 64));
+            let (range, mask) = words_of(order);
+            if words[range].iter().all(|word| word & mask == 0) {
+                self.unmark(kind_of(state, order), unit);
+            }
+            self.count(state, order, false);
+            return Some(state);
+        }
+        None
+    }
+
+    fn count(&mut self, state: State, order: usize, added: bool) {
+        let pages = 1usize << order;
+        let pages = if added { pages } else { pages.wrapping_neg() };
+        self.free_pages = self.free_pages.wrapping_add(pages);
+        if state == State::Clean {
+            self.clean_pages = self.clean_pages.wrapping_add(pages);
+        }
+    }
+
+    /// Calls `each` with the words and masks of a range of pages' clean bits.
+    fn clean_bits(&mut self, first: u32, pages: u32, mut each: impl FnMut(&mut u64, u64)) {
+        let (mut page, end) = (first, first + pages);
+        while page < end {
+            let stop = end.min((page / 64 + 1) * 64);
+            let mask = (u64::MAX >> (64 - (stop - page))) << (page % 64);
+            let unit = self.unit((page / UNIT_PAGES) as usize);
+            each(&mut unit.clean[(page % UNIT_PAGES / 64) as usize], mask);
+            page = stop;
+        }
+    }
+
+    /// Whether all pages of a range are known to read as zero.
+    pub(super) fn state_of(&mut self, first: u32, pages: u32) -> State {
+        let mut clean = true;
+        self.clean_bits(first, pages, |word, mask| clean &= *word & mask == mask);
+        if clean { State::Clean } else { State::Dirty }
+    }
+
+    /// Notes whether the pages of a range are known to read as zero.
+    pub(super) fn set_clean(&mut self, first: u32, pages: u32, clean: bool) {
+        self.clean_bits(first, pages, |word, mask| {
+            *word = if clean { *word | mask } else { *word & !mask };
+        });
+    }
+
+    /// Frees one run and joins it with its buddies.
+    fn join(&mut self, mut page: u32, mut order: usize) {
+        let mut state = self.state_of(page, 1 << order);
+        while order < MAX_ORDER {
+            let Some(other) = self.remove(order, page ^ (1 << order)) else {
+                break;
+            };
+            if other == State::Dirty {
+                state = State::Dirty;
+            }
+            page &= !(1 << order);
+            order += 1;
+        }
+        self.insert(state, order, page);
+    }
+
+    /// Frees a range as the fewest aligned runs.
+    pub(super) fn join_range(&mut self, first: u32, pages: u32) {
+        let (mut page, end) = (first, first + pages);
+        while page < end {
+            let aligned = (page.trailing_zeros() as usize).min(MAX_ORDER);
+            let order = aligned.min((end - page).ilog2() as usize);
+            self.join(page, order);
+            page += 1 << order;
+        }
+    }
+
+    /// The free run that a page lies in.
+    pub(super) fn run_around(&mut self, page: u32) -> Option<(u32, usize)> {
+        let unit = (page / UNIT_PAGES) as usize;
+        (0..ORDERS).find_map(|order| {
+            let bit = bit_of(order, page);
+            let free = &self.unit(unit).free;
+            let here = (free[0][bit / 64] | free[1][bit / 64]) >> (bit % 64) & 1 != 0;
+            here.then(|| (page >> order << order, order))
+        })
+    }
+
+    /// The lowest dirty run of an order at or above a page.
+    pub(super) fn next_dirty(&mut self, order: usize, from: u32) -> Option<u32> {
+        let kind = kind_of(State::Dirty, order);
+        let mut page = from;
+        loop {
+            let unit = self.next_marked(kind, (page / UNIT_PAGES) as usize)?;
+            let start = unit as u32 * UNIT_PAGES;
+            let mut at = page.max(start);
+            while at < start + UNIT_PAGES {
+                let bit = bit_of(order, at);
+                if self.unit(unit).free[0][bit / 64] >> (bit % 64) & 1 != 0 {
+                    return Some(at);
+                }
+                at += 1 << order;
+            }
+            page = start + UNIT_PAGES;
+        }
+    }
+}
