@@ -35,8 +35,8 @@ fn some_step() -> impl Strategy<Value = Step> {
         6 => (any::<usize>(), prop_oneof![4 => Just(0), 1 => 0..UNIT_PAGES], 0..=UNIT_PAGES)
             .prop_map(|(which, keep, dirty)| Step::Give { which, keep, dirty }),
         1 => some_pages().prop_map(|pages| Step::Grow { pages }),
-        2 => (0..=MAX_ORDER, 1..=2 * UNIT_PAGES as usize, 1..5usize)
-            .prop_map(|(least, wanted, refuse)| Step::Purge { least, wanted, refuse }),
+        2 => (0..=MAX_ORDER, some_pages(), 1..5usize)
+            .prop_map(|(least, wanted, refuse)| Step::Purge { least, wanted: wanted as usize, refuse }),
         1 => (0..UNITS).prop_map(|from| Step::DigHole { from }),
         1 => Just(Step::FillHole),
         1 => Just(Step::RestoreHole),
