@@ -30,8 +30,8 @@ pub use global::{AllocError, Bifold, Heap, trim};
 pub mod internals {
     pub use crate::fatal::die;
     pub use crate::heap::{
-        Figures, Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free, free_sized,
-        reallocate, trim, usable_size,
+        Figures, Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free,
+        free_sized, reallocate, trim, usable_size,
     };
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{program_name, set_errno, variable, write_stderr};

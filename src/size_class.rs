@@ -263,7 +263,7 @@ mod tests {
         for class in SizeClass::all() {
             let bytes = class.slab_pages() * 4096;
             let waste = bytes - class.capacity() as usize * class.size();
-            let most = if class.is_small() { 10 } else { 30 };
+            let most = if class.is_small() { 10 } else { 25 };
             assert!(waste * most <= bytes, "{class:?}: {waste} of {bytes}");
             assert!(bytes % (SMALL_SLAB_PAGES * 4096) == 0);
         }

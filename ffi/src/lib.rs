@@ -43,7 +43,11 @@ static START: extern "C" fn() = start;
 extern "C" fn start() {
     if inner::variable(c"BIFOLD_VERBOSE").is_some_and(|value| value == c"1") {
         let mut line = inner::Text::<160>::new();
-        line.text(concat!("bifold ", env!("CARGO_PKG_VERSION"), ": in use by "));
+        line.text(concat!(
+            "bifold ",
+            env!("CARGO_PKG_VERSION"),
+            ": in use by "
+        ));
         line.text(inner::program_name());
         line.text("\n");
         inner::write_stderr(line.bytes());

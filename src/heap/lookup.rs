@@ -43,9 +43,7 @@ pub(super) fn find(address: *mut u8) -> Option<Found> {
 /// Finds a block, or ends the process with `what` or `twice`.
 pub(super) fn find_or_die(address: *mut u8, what: &str, twice: &str) -> Found {
     match find(address) {
-        Some(Found::Slab(slab)) if is_free(slab, address) => {
-            die(twice, address as usize)
-        }
+        Some(Found::Slab(slab)) if is_free(slab, address) => die(twice, address as usize),
         Some(found) => found,
         None => invalid(what, twice, address),
     }

@@ -174,7 +174,12 @@ impl Heap {
     fn current(&self, class: SizeClass) -> &'static Slab {
         // SAFETY: a class's index is below CLASSES. There is a slab's
         // descriptor or NOBODY; neither is ever unmapped.
-        unsafe { &*self.current.get_unchecked(class.index()).load(Ordering::Relaxed) }
+        unsafe {
+            &*self
+                .current
+                .get_unchecked(class.index())
+                .load(Ordering::Relaxed)
+        }
     }
 
     #[inline(always)]

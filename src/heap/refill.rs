@@ -7,7 +7,7 @@
 use super::fast::{Fresh, OnFailure};
 use super::{GONE, Heap, Kind, SHARED, registry, report, request};
 use crate::pages::{PAGE, zone};
-use crate::size_class::{SizeClass, STEP_MAX};
+use crate::size_class::{STEP_MAX, SizeClass};
 use crate::slab::{Slab, State, UNKNOWN};
 
 /// Bytes of a class that a thread gets from the shared heap before it has a
@@ -70,7 +70,10 @@ impl Heap {
         if let Some(slab) = self.unpark(class) {
             self.list(slab);
         }
-        while let Some(slab) = self.first_listed(class).or_else(|| self.adopt_shared(class)) {
+        while let Some(slab) = self
+            .first_listed(class)
+            .or_else(|| self.adopt_shared(class))
+        {
             self.unlist(slab);
             self.make_current(slab);
             // SAFETY: the slab is this heap's, and so under the lock or the
@@ -188,4 +191,3 @@ impl Heap {
         Some(slab)
     }
 }
-

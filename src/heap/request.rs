@@ -2,8 +2,8 @@
 
 use core::ptr;
 
-use super::{Heap, report};
 use super::fast::{Fresh, OnFailure, allocate, allocate_block};
+use super::{Heap, report};
 use crate::pages::{PAGE, large, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;

@@ -167,8 +167,7 @@ fn purge_zeroes() -> bool {
                 byte.write_volatile(1);
                 // A process under mlockall cannot purge at all; the trial
                 // page is locked then, and the answer is no.
-                let done =
-                    madvise(page as *mut c_void, page_size(), Advice::LinuxDontNeed).is_ok();
+                let done = madvise(page as *mut c_void, page_size(), Advice::LinuxDontNeed).is_ok();
                 let zeroed = done && byte.read_volatile() == 0;
                 unmap(page, page_size());
                 zeroed

@@ -155,7 +155,13 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
 
 fn map(length: usize) -> Option<Mapping> {
     let address = memory::map(length)
-        .or_else(|error| if release_kept() > 0 { memory::map(length) } else { Err(error) })
+        .or_else(|error| {
+            if release_kept() > 0 {
+                memory::map(length)
+            } else {
+                Err(error)
+            }
+        })
         .ok()?;
     Some(Mapping {
         address,

@@ -34,7 +34,11 @@ impl RecentPeak {
 
     fn note_at(&mut self, figure: usize, epoch: u64) -> usize {
         if epoch != self.epoch {
-            self.last = if epoch == self.epoch + 1 { self.this } else { figure };
+            self.last = if epoch == self.epoch + 1 {
+                self.this
+            } else {
+                figure
+            };
             self.this = figure;
             self.epoch = epoch;
         }

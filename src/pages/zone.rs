@@ -230,7 +230,11 @@ impl Zone {
     /// no page-map entry names the slot.
     pub unsafe fn give(&mut self, lease: Lease, dirty: u32) {
         let Lease { run, descriptor } = lease;
-        let dirty = if run.clean { dirty.min(run.pages) } else { run.pages };
+        let dirty = if run.clean {
+            dirty.min(run.pages)
+        } else {
+            run.pages
+        };
         self.buddy.give(run.first, run.pages, dirty);
         self.give_slot(descriptor);
         self.balance();

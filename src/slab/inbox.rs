@@ -25,7 +25,11 @@ impl<T: Linked + 'static> Inbox<T> {
     /// An empty inbox; closed if so wished.
     pub const fn new(closed: bool) -> Self {
         Self {
-            head: AtomicPtr::new(if closed { Self::CLOSED } else { ptr::null_mut() }),
+            head: AtomicPtr::new(if closed {
+                Self::CLOSED
+            } else {
+                ptr::null_mut()
+            }),
         }
     }
 
@@ -33,7 +37,11 @@ impl<T: Linked + 'static> Inbox<T> {
     /// An empty inbox; closed if so wished.
     pub fn new(closed: bool) -> Self {
         Self {
-            head: AtomicPtr::new(if closed { Self::CLOSED } else { ptr::null_mut() }),
+            head: AtomicPtr::new(if closed {
+                Self::CLOSED
+            } else {
+                ptr::null_mut()
+            }),
         }
     }
 
@@ -73,7 +81,9 @@ impl<T: Linked + 'static> Inbox<T> {
         if self.has_any() {
             self.exchange(ptr::null_mut())
         } else {
-            Taken { next: ptr::null_mut() }
+            Taken {
+                next: ptr::null_mut(),
+            }
         }
     }
 

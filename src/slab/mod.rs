@@ -19,8 +19,18 @@
 //! have its mark, and loses it; so no block is handed out twice.
 
 #[cfg(not(loom))]
+mod carve;
+#[cfg(not(loom))]
 mod descriptor;
 mod inbox;
+#[cfg(not(loom))]
+mod interior;
+#[cfg(not(loom))]
+mod list;
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(not(loom))]
+mod parked;
 mod remote;
 
 #[cfg(not(loom))]

@@ -26,7 +26,11 @@ static FORKING: AtomicUsize = AtomicUsize::new(0);
 /// Says that the calling thread holds every lock for a fork, or, with
 /// `false`, that it is over.
 pub fn forking(begins: bool) {
-    let thread = if begins { process::thread_identity() } else { 0 };
+    let thread = if begins {
+        process::thread_identity()
+    } else {
+        0
+    };
     // Relaxed: only the thread that stores its own identity acts on it.
     FORKING.store(thread, Ordering::Relaxed);
 }

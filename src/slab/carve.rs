@@ -1,0 +1,88 @@
+//! Carving: cutting blocks from a slab's pages, no more of them than are
+//! wanted, since a page that is not touched costs nothing.
+
+use crate::sync::atomic::Ordering;
+
+use super::descriptor::Slab;
+use super::interior::bound_of;
+use super::list::{Block, end as end_of_list};
+use crate::pages::PAGE;
+
+impl Slab {
+    /// Whether blocks can still be cut.
+    pub fn can_carve(&self) -> bool {
+        self.carved() < self.capacity()
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Cuts the blocks of the next page, or of the next four where the run was
+    /// in use before, and puts them on the local list, which is empty.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::pop`], and [`Slab::can_carve`].
+    pub unsafe fn carve(&self) {
+        let (size, carved) = (self.size(), self.carved());
+        let offset = carved as usize * size;
+        // Pages that are resident cost nothing to touch.
+        let stretch = if self.is_clean() {
+            size
+        } else {
+            size + 3 * PAGE
+        };
+        let page_end = (offset + stretch).next_multiple_of(PAGE);
+        let end = (carved + ((page_end - offset) / size) as u32).min(self.capacity());
+        let mut address = self.start() + offset;
+        let last = self.start() + (end as usize - 1) * size;
+        self.line
+            .free
+            .store(address as *mut Block, Ordering::Relaxed);
+        let key = self.key();
+        // SAFETY: the addresses are of blocks of this slab that nobody has
+        // had yet.
+        let cut = |address: usize, next: usize| unsafe {
+            let words = &*(address as *const Block);
+            words.key.set(key);
+            words.next.store(next as *mut Block, Ordering::Relaxed);
+        };
+        while address + 4 * size <= last {
+            cut(address, address + size);
+            cut(address + size, address + 2 * size);
+            cut(address + 2 * size, address + 3 * size);
+            cut(address + 3 * size, address + 4 * size);
+            address += 4 * size;
+        }
+        while address < last {
+            cut(address, address + size);
+            address += size;
+        }
+        cut(last, end_of_list() as usize);
+        self.set_carved(end);
+    }
+
+    /// Cuts one block and returns it; of a clean run, untouched.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::carve`].
+    pub unsafe fn carve_one(&self) -> *mut u8 {
+        let carved = self.carved();
+        self.set_carved(carved + 1);
+        let block = self.start() + carved as usize * self.size();
+        if !self.is_clean() {
+            // What an earlier use of the run left may be this very mark.
+            // SAFETY: the block is one that nobody has had yet.
+            unsafe { &*(block as *const Block) }.key.set(0);
+        }
+        block as *mut u8
+    }
+
+    pub(super) fn set_carved(&self, carved: u32) {
+        self.line.carved.store(carved, Ordering::Relaxed);
+        self.bound
+            .store(bound_of(self.size(), carved), Ordering::Relaxed);
+    }
+}

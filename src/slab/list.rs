@@ -1,0 +1,253 @@
+//! The lists of a slab's free blocks: the local one, which its owner pops and
+//! pushes, and what other threads have freed.
+
+use core::cell::Cell;
+use core::ptr;
+
+use super::descriptor::{COUNTER, Slab};
+use super::remote::Pushed;
+use crate::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
+use crate::sync::folded;
+
+/// The first words of a free block.
+#[repr(C)]
+pub struct Block {
+    /// Atomic, because figures walk a list while its owner changes it.
+    pub(super) next: AtomicPtr<Block>,
+    /// Only ever used by who has the block, or the whole slab.
+    pub(super) key: Cell<usize>,
+}
+
+/// What a list of free blocks ends in. It is no slab's block and never has a
+/// slab's key, so that one test tells an empty list and a block that has lost
+/// its mark from one that is well.
+static END: Block = Block {
+    next: AtomicPtr::new(ptr::null_mut()),
+    key: Cell::new(0),
+};
+
+// SAFETY: the key of END is never written, that of a block only by who has
+// the block.
+unsafe impl Sync for Block {}
+
+pub(super) const fn end() -> *mut Block {
+    if cfg!(feature = "checks") {
+        (&raw const END).cast_mut()
+    } else {
+        // Without keys the end is told by its address, and null costs least.
+        ptr::null_mut()
+    }
+}
+
+impl Slab {
+    /// Takes the first block of the local list.
+    ///
+    /// # Errors
+    ///
+    /// What [`Slab::is_end`] tells apart: the list's end, or a block that has
+    /// lost its mark: it was freed twice, or written to after it was freed.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the owner's thread, or holds the holder's lock where no
+    /// thread is the owner.
+    #[inline(always)]
+    pub unsafe fn pop(&self) -> Result<*mut u8, *mut u8> {
+        let block = self.line.free.load(Ordering::Relaxed);
+        // SAFETY: the list holds blocks of this slab, and its end.
+        let words = unsafe { &*block };
+        let refused = if cfg!(feature = "checks") {
+            words.key.get() != self.key()
+        } else {
+            block == end()
+        };
+        if refused {
+            return Err(block.cast());
+        }
+        self.line
+            .free
+            .store(words.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        if cfg!(feature = "checks") {
+            // A forked child that finds this thread between the two stores
+            // has a block that is on no list, not a block without a mark.
+            compiler_fence(Ordering::Release);
+            words.key.set(0);
+        }
+        Ok(block.cast())
+    }
+
+    /// Whether what [`Slab::pop`] refused was the end of the list.
+    #[inline]
+    pub fn is_end(refused: *mut u8) -> bool {
+        refused == end().cast()
+    }
+
+    /// Puts a block on the local list. Returns whether it was the last free
+    /// before the holder must look at the slab.
+    ///
+    /// # Errors
+    ///
+    /// `Err(())` when the block is the list's first already.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::pop`]; the block is one of this slab.
+    #[inline(always)]
+    pub unsafe fn push(&self, block: *mut u8) -> Result<bool, ()> {
+        let block = block.cast::<Block>();
+        let first = self.line.free.load(Ordering::Relaxed);
+        if cfg!(feature = "checks") && first == block {
+            return Err(());
+        }
+        // SAFETY: the block is one of this slab, and the caller's.
+        let words = unsafe { &*block };
+        words.next.store(first, Ordering::Relaxed);
+        if cfg!(feature = "checks") {
+            words.key.set(self.key());
+        }
+        // A forked child that finds this thread between the stores has a
+        // block that is on no list, not a list that ends in the void.
+        compiler_fence(Ordering::Release);
+        self.line.free.store(block, Ordering::Relaxed);
+        compiler_fence(Ordering::Release);
+        // SAFETY: the counter is the owner's, and so the calling thread's.
+        Ok(unsafe { folded::count_down::<COUNTER>(self.at()) })
+    }
+
+    /// Puts a block that another thread frees in the remote queue.
+    ///
+    /// # Safety
+    ///
+    /// The block is one of this slab, and the caller's.
+    #[inline]
+    pub unsafe fn push_remote(&self, block: *mut u8) -> Pushed {
+        let start = self.start();
+        // SAFETY: the block is one of this slab, and the caller's.
+        let words = unsafe { &*block.cast::<Block>() };
+        self.remote
+            .queue
+            .push(((block as usize - start) / 16) as u32, |below| {
+                let below =
+                    below.map_or(end(), |block| (start + block as usize * 16) as *mut Block);
+                words.next.store(below, Ordering::Relaxed);
+                if cfg!(feature = "checks") {
+                    words.key.set(self.key());
+                }
+            })
+    }
+
+    /// Moves what is in the remote queue to the local list; returns how many
+    /// blocks.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::pop`].
+    pub unsafe fn collect(&self) -> u32 {
+        let Some((top, count)) = self.remote.queue.take() else {
+            return 0;
+        };
+        let top = (self.start() + top as usize * 16) as *mut Block;
+        let local = self.line.free.load(Ordering::Relaxed);
+        if local != end() {
+            // Find the end of the chain, no further than it can be.
+            let mut last = top;
+            for _ in 1..count {
+                // SAFETY: the queue holds blocks of this slab, and `count`
+                // of them, linked.
+                last = unsafe { &*last }.next.load(Ordering::Relaxed);
+            }
+            // SAFETY: as above.
+            unsafe { &*last }.next.store(local, Ordering::Relaxed);
+        }
+        self.line.free.store(top, Ordering::Relaxed);
+        count
+    }
+
+    /// Counts the local list, whose owner may be changing it. `None`: it is
+    /// longer than it can be or leads astray, because of a double free or a
+    /// write after free, or because the owner was faster.
+    pub fn count_free(&self) -> Option<u32> {
+        let mut count = 0;
+        self.walk(self.line.free.load(Ordering::Relaxed), |_| count += 1)
+            .then_some(count)
+    }
+
+    /// Calls `each` with the blocks of a list. Returns whether the list has
+    /// an end, and no more blocks than have been cut.
+    #[inline]
+    fn walk(&self, first: *mut Block, mut each: impl FnMut(*mut Block)) -> bool {
+        let (start, carved) = (self.start(), self.carved());
+        let length = carved as usize * self.size();
+        let mut left = carved;
+        let mut block = first;
+        while block != end() {
+            let offset = (block as usize).wrapping_sub(start);
+            if left == 0 || offset >= length || offset % 16 != 0 {
+                return false;
+            }
+            left -= 1;
+            each(block);
+            // SAFETY: the address lies in the carved part of a slab that the
+            // caller keeps from being given back, by the holder's lock or by
+            // having a block of it.
+            block = unsafe { &*block }.next.load(Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// A block that does not have the mark of a free one, if any: a slab
+    /// that is about to be given back, by the count, must have none.
+    pub fn find_unfree(&self) -> Option<usize> {
+        let (size, key) = (self.size(), self.key());
+        let mut block = self.start();
+        let end = block + self.carved() as usize * size;
+        // SAFETY: the blocks have been cut, and the slab is still there.
+        let wrong = |block: usize| unsafe { &*(block as *const Block) }.key.get() ^ key;
+        while block + 4 * size <= end {
+            // Four at a time, one branch: this runs for every block once in
+            // the life of a slab.
+            let any = wrong(block)
+                | wrong(block + size)
+                | wrong(block + 2 * size)
+                | wrong(block + 3 * size);
+            if any != 0 {
+                break;
+            }
+            block += 4 * size;
+        }
+        while block < end {
+            if wrong(block) != 0 {
+                return Some(block);
+            }
+            block += size;
+        }
+        None
+    }
+
+    /// Whether a block is in the local list or the remote queue, as far as it
+    /// can be told while others change them.
+    pub fn has_free(&self, address: *mut u8) -> bool {
+        let local = self.line.free.load(Ordering::Relaxed);
+        let remote = self.remote.queue.top();
+        let remote = remote.map_or(end(), |top| {
+            (self.start() + top as usize * 16) as *mut Block
+        });
+        let mut found = false;
+        for first in [local, remote] {
+            self.walk(first, |block| found |= block.cast() == address);
+        }
+        found
+    }
+
+    /// Whether a block has the mark of a free one. So may one that is live,
+    /// if the program has written just that there.
+    ///
+    /// # Safety
+    ///
+    /// The address is that of a block.
+    #[inline(always)]
+    pub unsafe fn is_marked(&self, address: *mut u8) -> bool {
+        // SAFETY: as the caller promises.
+        cfg!(feature = "checks") && unsafe { &*address.cast::<Block>() }.key.get() == self.key()
+    }
+}

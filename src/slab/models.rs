@@ -1,0 +1,88 @@
+//! Models of the lock-free types, for the checker that tries every order in
+//! which threads can take their steps: `RUSTFLAGS="--cfg loom" cargo test
+//! --release --lib loom`.
+//!
+//! The types are those that ship; only the atomics in them are the checker's.
+//! What a block holds is in cells that the checker watches, so that an ordering
+//! that is too weak is a data race here. Each model has two threads beside the
+//! first and at most four blocks.
+//!
+//! Bounds: the models of [`RemoteQueue`] and [`Inbox`] alone are exhaustive, but
+//! for those with three threads that push twice, and that of the hand-over,
+//! where a thread is preempted at most [`PREEMPTIONS`] times. The checker's
+//! weak compare-and-swap never fails without a cause.
+
+mod handover;
+mod inbox;
+mod queue;
+
+use std::boxed::Box;
+
+use loom::cell::UnsafeCell;
+
+use super::inbox::{Inbox, Linked};
+use super::remote::{Pushed, RemoteQueue};
+
+/// How often a thread is preempted in the models that are bounded.
+const PREEMPTIONS: usize = 2;
+
+/// Checks a model under every order of steps.
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    loom::model(model);
+}
+
+/// Checks a model under every order with few preemptions.
+fn check_bounded(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(model);
+}
+
+/// A value for the rest of the process: descriptors are never unmapped.
+fn forever<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+/// The first words of blocks, which only who has a block may touch.
+struct Blocks {
+    below: [UnsafeCell<Option<u32>>; 4],
+}
+
+impl Blocks {
+    fn new() -> Self {
+        Self {
+            below: std::array::from_fn(|_| UnsafeCell::new(None)),
+        }
+    }
+
+    /// Pushes a block, its link written as the allocator does.
+    fn push(&self, queue: &RemoteQueue, block: u32) -> Pushed {
+        queue.push(block, |below| {
+            // SAFETY: the checker sees to it that nobody else is at it.
+            self.below[block as usize].with_mut(|link| unsafe { *link = below });
+        })
+    }
+
+    /// What is below a block in the queue that it was taken from.
+    fn below(&self, block: u32) -> Option<u32> {
+        // SAFETY: as above.
+        self.below[block as usize].with(|link| unsafe { *link })
+    }
+
+    /// Takes all blocks from a queue; counts how often each came out.
+    fn take(&self, queue: &RemoteQueue, seen: &mut [u32; 4]) -> u32 {
+        let Some((top, count)) = queue.take() else {
+            return 0;
+        };
+        let mut block = Some(top);
+        let mut length = 0;
+        while let Some(at) = block {
+            seen[at as usize] += 1;
+            length += 1;
+            assert!(length <= count, "the chain is longer than the count");
+            block = self.below(at);
+        }
+        assert_eq!(length, count);
+        count
+    }
+}
