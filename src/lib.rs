@@ -1,4 +1,74 @@
-//! bifold: a memory allocator for Linux.
+//! A memory allocator for Linux: fast, small, and hard to misuse unnoticed.
+//!
+//! # Quick start
+//!
+//! As the allocator of a whole program:
+//!
+//! ```
+//! #[global_allocator]
+//! static ALLOCATOR: bifold::Bifold = bifold::Bifold::new();
+//!
+//! fn main() {
+//!     let words: Vec<String> = "one two three".split(' ').map(String::from).collect();
+//!     assert_eq!(words.len(), 3);
+//! }
+//! ```
+//!
+//! As a heap of its own, whose blocks go all at once:
+//!
+//! ```
+//! use std::alloc::Layout;
+//!
+//! let heap = bifold::Heap::new()?;
+//! let block = heap.allocate_zeroed(Layout::new::<[u64; 32]>())?;
+//! // SAFETY: the block is that long, aligned, zeroed, and nobody else's.
+//! let numbers = unsafe { block.cast::<[u64; 32]>().as_mut() };
+//! numbers[0] = 7;
+//! assert_eq!(numbers.iter().sum::<u64>(), 7);
+//! drop(heap); // and with it the block
+//! # Ok::<(), bifold::AllocError>(())
+//! ```
+//!
+//! With the feature `allocator-api2`, [`Heap`] and [`Bifold`] are that crate's
+//! `Allocator`s, for collections that live in a heap.
+//!
+//! # How it works
+//!
+//! Memory is looked at in *pages* of 4 KiB. All but the longest blocks lie in
+//! one *window* of addresses, which is mapped piece by piece, in *spans*, as the
+//! program grows. A buddy system hands its pages out in *runs*: a power of two
+//! long, aligned to their length, what is not needed given back as shorter runs.
+//!
+//! A *slab* is a run cut into *blocks* of one size class, and a block is what
+//! the program gets. A *heap* is the slabs that one thread, or one [`Heap`],
+//! allocates from; it is their *owner*. Its thread allocates and frees without a
+//! lock or an atomic step: a *local* free. A *remote* free, by another thread,
+//! puts the block in a queue of its slab, from which the owner takes it back.
+//! When a thread ends, others adopt its slabs.
+//!
+//! A *large* request, above 128 KiB at first, is a mapping of its own.
+//!
+//! To *purge* a free run is to give its memory back to the kernel and to keep
+//! its addresses; it is *clean* then, known to read as zero. That happens as the
+//! program goes, with a measure of what it has needed of late. To [`trim`] is to
+//! purge everything that is wholly free, now, in every thread's heap.
+//!
+//! # Misuse
+//!
+//! A free of what is not a block, or not any more, ends the process with a line
+//! on standard error, `bifold: WHAT: ADDRESS`, and SIGABRT: at once where it can
+//! be told, otherwise before the block would be handed out a second time. No
+//! block is ever handed out twice.
+//!
+//! # Limits
+//!
+//! Linux only. Blocks are aligned to 16 bytes or to what is asked for. No
+//! request above `isize::MAX` bytes is served.
+//!
+//! # Features
+//!
+//! * `checks` (default): the tests of addresses and double frees on every free.
+//! * `allocator-api2`: [`Heap`] and [`Bifold`] as `allocator_api2` allocators.
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 

@@ -7,6 +7,17 @@ use core::ptr::NonNull;
 use crate::heap;
 
 /// There is no memory for a request, or a limit was reached.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::Layout;
+///
+/// let heap = bifold::Heap::new()?;
+/// let huge = Layout::array::<u8>(isize::MAX as usize).unwrap();
+/// assert_eq!(heap.allocate(huge), Err(bifold::AllocError));
+/// # Ok::<(), bifold::AllocError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError;
 
@@ -21,7 +32,19 @@ impl core::error::Error for AllocError {}
 /// A heap of its own: its blocks share no page with those of other heaps,
 /// and go all at once when it is dropped.
 ///
-/// Any thread may allocate from it and free into it; allocation takes a lock.
+/// Any thread may allocate from it, under the heap's lock, and any thread may
+/// free its blocks. A block stays where it is until it is freed or the heap is
+/// dropped; moving the heap does not move it. A heap takes some 3 KiB, and for
+/// every size class in use a slab of 64 KiB or more, of which the pages that are
+/// touched have memory behind them.
+///
+/// With the feature `allocator-api2` it is an allocator for collections.
+///
+/// # Safety
+///
+/// Dropping a heap is safe in itself, but ends its blocks: whoever uses them
+/// through pointers must not do so any more. Nobody may be freeing one of them
+/// meanwhile.
 ///
 /// # Examples
 ///
@@ -51,53 +74,122 @@ impl Heap {
     ///
     /// # Errors
     ///
-    /// [`AllocError`] when there is no memory for its descriptor, some 3 KiB.
+    /// [`AllocError`] when there is no memory for its descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (one, other) = (bifold::Heap::new()?, bifold::Heap::new()?);
+    /// drop(one); // the other's blocks stay
+    /// # drop(other);
+    /// # Ok::<(), bifold::AllocError>(())
+    /// ```
     pub fn new() -> Result<Self, AllocError> {
         let inner = heap::create().ok_or(AllocError)?;
         Ok(Self { inner })
     }
 
-    /// Allocates a block. Its contents are undefined.
+    /// Allocates a block of `layout.size()` bytes or more, at a multiple of
+    /// `layout.align()` and of 16. Its contents are undefined.
+    ///
+    /// A request of 0 bytes gets a block too, which is like any other.
     ///
     /// # Errors
     ///
     /// [`AllocError`] when there is no memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let heap = bifold::Heap::new()?;
+    /// let block = heap.allocate(Layout::from_size_align(100, 4096).unwrap())?;
+    /// assert_eq!(block.addr().get() % 4096, 0);
+    /// # Ok::<(), bifold::AllocError>(())
+    /// ```
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let block = self.inner.allocate(layout.size(), layout.align(), false);
         block.and_then(NonNull::new).ok_or(AllocError)
     }
 
-    /// Allocates a block of zeros.
+    /// Allocates a block like [`Heap::allocate`], whose first `layout.size()`
+    /// bytes are zero. Memory that is known to be zero is not touched.
     ///
     /// # Errors
     ///
     /// [`AllocError`] when there is no memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let heap = bifold::Heap::new()?;
+    /// let block = heap.allocate_zeroed(Layout::new::<[u8; 1 << 20]>())?;
+    /// // SAFETY: the block is that long.
+    /// assert_eq!(unsafe { block.add(4711).read() }, 0);
+    /// # Ok::<(), bifold::AllocError>(())
+    /// ```
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let block = self.inner.allocate(layout.size(), layout.align(), true);
         block.and_then(NonNull::new).ok_or(AllocError)
     }
 
-    /// Frees a block. Blocks that are not freed go when the heap is dropped.
+    /// Frees a block, from whatever thread. Blocks that are not freed go when
+    /// the heap is dropped.
     ///
     /// # Safety
     ///
     /// The block is one of this heap's, was allocated with this layout, and
-    /// nobody uses it any more.
+    /// nobody uses it any more. What is no block ends the process with a message,
+    /// as far as it can be told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let heap = bifold::Heap::new()?;
+    /// let layout = Layout::new::<u32>();
+    /// let block = heap.allocate(layout)?;
+    /// // SAFETY: the block is this heap's, with this layout, and not used.
+    /// unsafe { heap.deallocate(block, layout) };
+    /// # Ok::<(), bifold::AllocError>(())
+    /// ```
     pub unsafe fn deallocate(&self, block: NonNull<u8>, _layout: Layout) {
         // SAFETY: as the caller promises.
         unsafe { heap::free(block.as_ptr()) }
     }
 
-    /// Changes a block's length, in place where its size class has room, and
-    /// keeps its contents as far as both lengths reach.
+    /// Changes a block's length and alignment to those of `new`, in place where
+    /// it has room and would not be less than half full, and keeps its contents
+    /// as far as both lengths reach. Returns where it is now.
     ///
     /// # Errors
     ///
-    /// [`AllocError`] when there is no memory; the block is as it was.
+    /// [`AllocError`] when there is no memory; the block is as it was, with its
+    /// old layout. A block that becomes shorter needs none.
     ///
     /// # Safety
     ///
-    /// As for [`Heap::deallocate`], unless an error is returned.
+    /// The block is one of this heap's and was allocated with the layout `old`.
+    /// Unless an error is returned, nobody uses it at its old address any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let heap = bifold::Heap::new()?;
+    /// let (short, long) = (Layout::new::<[u8; 10]>(), Layout::new::<[u8; 10_000]>());
+    /// let block = heap.allocate_zeroed(short)?;
+    /// // SAFETY: the block is this heap's, with that layout.
+    /// let block = unsafe { heap.reallocate(block, short, long) }?;
+    /// // SAFETY: the contents have moved with the block.
+    /// assert_eq!(unsafe { block.add(9).read() }, 0);
+    /// # Ok::<(), bifold::AllocError>(())
+    /// ```
     pub unsafe fn reallocate(
         &self,
         block: NonNull<u8>,
@@ -105,11 +197,15 @@ impl Heap {
         new: Layout,
     ) -> Result<NonNull<u8>, AllocError> {
         let usable = heap::usable_size(block.as_ptr());
-        let fits = new.size() <= usable && new.size() >= usable / 2;
-        if fits && block.addr().get().is_multiple_of(new.align()) {
+        let has_room = new.size() <= usable && block.addr().get().is_multiple_of(new.align());
+        if has_room && new.size() >= usable / 2 {
             return Ok(block);
         }
-        let moved = self.allocate(new)?;
+        let moved = match self.allocate(new) {
+            Ok(moved) => moved,
+            Err(_) if has_room => return Ok(block),
+            Err(error) => return Err(error),
+        };
         // SAFETY: both blocks are at least that long, and distinct; the old
         // one is the caller's to free.
         unsafe {

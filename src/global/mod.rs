@@ -2,6 +2,8 @@
 //!
 //! May call: everything below, through `heap`'s door.
 
+#[cfg(feature = "allocator-api2")]
+mod allocator;
 mod explicit;
 mod system;
 
@@ -9,11 +11,23 @@ pub use explicit::{AllocError, Heap};
 pub use system::Bifold;
 
 /// Gives everything that is wholly free back to the kernel, now, from every
-/// thread's heap. Returns the bytes.
+/// thread's heap. Returns how many bytes that were.
+///
+/// Free memory goes back by itself as the program goes on; this is for a program
+/// that is about to be idle, or about to need all the memory there is. It takes
+/// every heap's lock in turn and makes a system call for each free run, so it
+/// takes milliseconds in a big program. Addresses stay mapped, so that limits on
+/// address space see no difference but for kept large mappings. It cannot fail;
+/// where there is nothing to give back it returns 0.
 ///
 /// # Examples
 ///
 /// ```
+/// #[global_allocator]
+/// static ALLOCATOR: bifold::Bifold = bifold::Bifold::new();
+///
+/// let blocks: Vec<_> = (0..10_000).map(|n| Box::new([n; 100])).collect();
+/// drop(blocks);
 /// let bytes = bifold::trim();
 /// println!("{bytes} bytes given back");
 /// ```

@@ -4,13 +4,13 @@
 //!
 //! The types are those that ship; only the atomics in them are the checker's.
 //! What a block holds is in cells that the checker watches, so that an ordering
-//! that is too weak is a data race here. Each model has two threads beside the
-//! first and at most four blocks.
+//! that is too weak is a data race here. Each model has at most three threads
+//! beside the first and four blocks.
 //!
-//! Bounds: the models of [`RemoteQueue`] and [`Inbox`] alone are exhaustive, but
-//! for those with three threads that push twice, and that of the hand-over,
-//! where a thread is preempted at most [`PREEMPTIONS`] times. The checker's
-//! weak compare-and-swap never fails without a cause.
+//! Bounds: most models of [`RemoteQueue`] and [`Inbox`] alone are exhaustive. In
+//! the others, and in those of the hand-over, a thread is preempted at most
+//! [`PREEMPTIONS`] times. The checker's weak compare-and-swap never fails
+//! without a cause.
 
 mod handover;
 mod inbox;
@@ -24,7 +24,7 @@ use super::inbox::{Inbox, Linked};
 use super::remote::{Pushed, RemoteQueue};
 
 /// How often a thread is preempted in the models that are bounded.
-const PREEMPTIONS: usize = 2;
+const PREEMPTIONS: usize = 3;
 
 /// Checks a model under every order of steps.
 fn check(model: impl Fn() + Send + Sync + 'static) {

@@ -238,6 +238,14 @@ impl World {
         }
     }
 
+    /// A new thread gets the owner's heap, and looks into its inbox, where a
+    /// slab may come in that a pusher believes to be this heap's still.
+    fn reuse(&self) {
+        let _guard = self.lock(OWNER);
+        self.inboxes[OWNER].open();
+        self.drain(OWNER);
+    }
+
     /// Somebody looks for slabs of dead threads, or trims.
     fn look_at_shared(&self, trim: bool) {
         let _guard = self.lock(SHARED);
@@ -250,6 +258,10 @@ impl World {
     /// When all threads are through and all blocks free, the slab has been
     /// received at most once, and one look makes it go back.
     fn check_end(&self, remote: bool) {
+        {
+            let _guard = self.lock(OWNER);
+            self.drain(OWNER);
+        }
         self.look_at_shared(true);
         assert_eq!(self.slab.state(), State::GivenBack);
         assert!(!self.inboxes[OWNER].has_any() && !self.inboxes[SHARED].has_any());
@@ -321,6 +333,23 @@ fn loom_the_shared_heap_is_looked_at_meanwhile() {
             thread::spawn(move || world.look_at_shared(false)),
         ];
         world.inherit();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        world.check_end(true);
+    });
+}
+
+/// The owner's heap is a new thread's at once: what comes into its inbox late
+/// moves on to the shared heap.
+#[test]
+fn loom_a_dead_owners_heap_is_used_again() {
+    check_bounded(|| {
+        let world = World::new();
+        world.retire();
+        let threads = [0, 1].map(|block| thread::spawn(move || world.free_remote(block)));
+        world.inherit();
+        world.reuse();
         for thread in threads {
             thread.join().unwrap();
         }

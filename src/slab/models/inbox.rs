@@ -57,8 +57,11 @@ fn loom_an_item_is_received_once_or_its_pusher_is_told() {
     check(|| {
         let (inbox, items) = (forever(Inbox::new(false)), items());
         let pushers = items.map(|item| pusher(inbox, item));
-        inbox.take().for_each(Item::receive);
-        inbox.close().for_each(Item::receive);
+        let consumer = thread::spawn(move || {
+            inbox.take().for_each(Item::receive);
+            inbox.close().for_each(Item::receive);
+        });
+        consumer.join().unwrap();
         for (item, pusher) in items.into_iter().zip(pushers) {
             let let_in = pusher.join().unwrap();
             assert_eq!(item.received(), u32::from(let_in));
@@ -91,10 +94,9 @@ fn loom_an_item_moves_on_while_others_are_taken() {
         let (first, second) = (forever(Inbox::new(false)), forever(Inbox::new(false)));
         let items = items();
         assert!(first.push(items[0]) && first.push(items[1]));
-        let consumer = thread::spawn(|| second.take().for_each(Item::receive));
-        for item in first.take() {
-            assert!(second.push(item));
-        }
+        let mover = thread::spawn(move || assert!(first.take().all(|item| second.push(item))));
+        let consumer = thread::spawn(move || second.take().for_each(Item::receive));
+        mover.join().unwrap();
         consumer.join().unwrap();
         second.take().for_each(Item::receive);
         assert_eq!(items.map(Item::received), [1, 1]);

@@ -25,6 +25,20 @@ fn pusher(
     })
 }
 
+/// Starts a thread that takes so often; it returns what it got, and how many.
+///
+/// Where a thread begins with a load, the checker finds the orders in which
+/// that comes late only if the thread starts last.
+fn taker(slab: &Arc<(RemoteQueue, Blocks)>, times: u32) -> thread::JoinHandle<([u32; 4], u32)> {
+    let slab = Arc::clone(slab);
+    thread::spawn(move || {
+        let (queue, blocks) = &*slab;
+        let mut seen = [0; 4];
+        let count = (0..times).map(|_| blocks.take(queue, &mut seen)).sum();
+        (seen, count)
+    })
+}
+
 /// Two pushers against a taker: each block comes out once, and each count is
 /// the length of its chain.
 #[test]
@@ -32,12 +46,12 @@ fn loom_no_block_is_lost_or_taken_twice() {
     check_bounded(|| {
         let slab = slab();
         let pushers = [pusher(&slab, [0, 1]), pusher(&slab, [2, 3])];
+        let taker = taker(&slab, 2);
         let (queue, blocks) = &*slab;
-        let mut seen = [0; 4];
-        let mut count = blocks.take(queue, &mut seen) + blocks.take(queue, &mut seen);
         for pusher in pushers {
             assert_eq!(pusher.join().unwrap(), 0);
         }
+        let (mut seen, mut count) = taker.join().unwrap();
         assert_eq!(queue.count(), 4 - count);
         count += blocks.take(queue, &mut seen);
         assert_eq!((seen, count), ([1; 4], 4));
@@ -51,12 +65,12 @@ fn loom_a_block_that_comes_in_is_taken_once() {
     check(|| {
         let slab = slab();
         let pushers = [pusher(&slab, [0]), pusher(&slab, [1])];
+        let taker = taker(&slab, 1);
         let (queue, blocks) = &*slab;
-        let mut seen = [0; 4];
-        blocks.take(queue, &mut seen);
         for pusher in pushers {
             pusher.join().unwrap();
         }
+        let (mut seen, _) = taker.join().unwrap();
         blocks.take(queue, &mut seen);
         assert_eq!(seen, [1, 1, 0, 0]);
     });
