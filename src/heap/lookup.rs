@@ -33,7 +33,8 @@ pub(super) fn find(address: *mut u8) -> Option<Found> {
         return large::length_of(address as usize).map(Found::Large);
     };
     match slab.kind() {
-        Kind::Nothing => None,
+        // The kernel may put a mapping in a hole of the window.
+        Kind::Nothing => large::length_of(address as usize).map(Found::Large),
         _ if !slab.is_block(address as usize) => None,
         Kind::Run => Some(Found::Run(slab)),
         Kind::Small | Kind::Medium => Some(Found::Slab(slab)),

@@ -11,14 +11,14 @@
 //!    to the slow path and waits for the lock,
 //! 3. has the kernel put a barrier into every running thread (membarrier(2)):
 //!    from now on at most one pop is under way, of the list's first block,
-//! 4. sees that all blocks are free still,
-//! 5. empties the list, and purges all pages but that block's.
+//! 4. sees that all blocks are free still, and swaps the list for a mark,
+//! 5. purges all pages but that block's, if the swap found the block there.
 //! ```
 //!
 //! The slab stays the heap's. When the thread wants it again it finds out
-//! whether that one pop took place: then the list is no longer empty. It is
-//! the only thread that takes blocks from the slab, so nothing is taken
-//! before it has looked.
+//! whether that one pop took place: then the mark is gone, either found gone
+//! by the swap or overwritten after it. The thread is the only one that takes
+//! blocks from the slab, so nothing is taken before it has looked.
 
 use core::ptr;
 
@@ -26,13 +26,15 @@ use super::{Heap, Kind};
 use crate::os::{memory, process};
 use crate::pages::PAGE;
 use crate::size_class::SizeClass;
-use crate::slab::{Slab, State};
+use crate::slab::{Emptied, Slab, State};
 
 impl Heap {
     /// Parks the current slabs of another thread's heap that are wholly free.
     /// Returns the bytes purged. The caller holds the lock.
     pub(super) fn park_idle(&'static self) -> usize {
-        if self.kind.get() != Kind::Thread || self.is_mine() || !process::has_barrier() {
+        // Without keys the fast path knows one end of a list only.
+        let possible = cfg!(feature = "checks") && process::has_barrier();
+        if self.kind.get() != Kind::Thread || self.is_mine() || !possible {
             return 0;
         }
         let idle = |class: &SizeClass| {
@@ -87,10 +89,12 @@ impl Slab {
 
     /// Step 4 and 5. Returns the bytes purged.
     fn empty_parked(&'static self) -> usize {
-        if self.is_emptied() || !self.is_all_free() {
+        if self.is_emptied() {
             return 0;
         }
-        let (first, end) = self.empty_list();
+        let Some(Emptied { first, end }) = self.empty_list() else {
+            return 0;
+        };
         let os_page = memory::page_size().max(PAGE);
         // Whole OS pages of this slab, without those of the first block.
         let (from, to) = (

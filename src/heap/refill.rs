@@ -31,27 +31,20 @@ pub(super) fn refill_small<F: OnFailure>(size: usize) -> *mut u8 {
 #[inline(never)]
 pub(super) fn refill(class: SizeClass) -> Option<Fresh> {
     let heap = registry::thread_heap();
-    if core::ptr::eq(heap, &GONE) {
-        let _guard = SHARED.lock.lock();
-        return SHARED.allocate_under_lock(class);
-    }
-    debug_assert!(heap.is_mine());
-    let fresh = {
-        let _guard = heap.lock.lock();
-        heap.refill(class)
+    let attempt = || {
+        if core::ptr::eq(heap, &GONE) {
+            let _guard = SHARED.lock.lock();
+            SHARED.allocate_under_lock(class)
+        } else {
+            let _guard = heap.lock.lock();
+            heap.refill(class)
+        }
     };
-    if fresh.is_some() {
-        return fresh;
-    }
     // Out of memory: what is kept elsewhere may help, and a page is easier to
     // find than a slab.
-    if report::reclaim() {
-        let _guard = heap.lock.lock();
-        if let Some(fresh) = heap.refill(class) {
-            return Some(fresh);
-        }
-    }
-    request::run(class.size(), 1, None)
+    attempt()
+        .or_else(|| if report::reclaim() { attempt() } else { None })
+        .or_else(|| request::run(class.size(), 1, None))
 }
 
 impl Heap {
@@ -60,6 +53,11 @@ impl Heap {
     pub(super) fn refill(&'static self, class: SizeClass) -> Option<Fresh> {
         if self.has_current(class) {
             let slab = self.current(class);
+            // Making the heap may have allocated from it.
+            // SAFETY: the caller is the heap's thread, or it has none.
+            if let Ok(block) = unsafe { slab.pop() } {
+                return Some(Fresh::used(block));
+            }
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
@@ -68,6 +66,7 @@ impl Heap {
         }
         self.drain();
         if let Some(slab) = self.unpark(class) {
+            self.rearm(slab);
             self.list(slab);
         }
         while let Some(slab) = self
@@ -157,7 +156,7 @@ impl Heap {
         slab.arm(wake, capacity - wake);
         if !slab.remote().set_full() {
             // Blocks have come in since the slab was found full.
-            slab.arm(capacity, 0);
+            self.rearm(slab);
             self.list(slab);
         }
     }
@@ -175,6 +174,7 @@ impl Heap {
         SHARED.unlist(slab);
         SHARED.disown(slab);
         self.adopt(slab);
+        self.rearm(slab);
         self.list(slab);
         Some(slab)
     }

@@ -7,6 +7,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
+use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
 use crate::os::{hooks, memory, slot};
 use crate::slab::State;
@@ -100,7 +101,12 @@ pub unsafe fn destroy(heap: &'static Heap) {
     let _registry = REGISTRY.lock();
     let _guard = heap.lock.lock();
     for slab in heap.inbox.close() {
-        slab.remote().unset_queued();
+        if slab.holder() == heap.id() {
+            slab.remote().unset_queued();
+        } else {
+            // Sent to a thread's heap that this one was before.
+            announce(slab);
+        }
     }
     remote::free_all(heap);
     heap.forget();

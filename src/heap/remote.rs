@@ -10,6 +10,7 @@ use crate::fatal::die;
 use crate::os::slot;
 use crate::pages::{large, window, zone};
 use crate::slab::{Kind, Pushed, Slab, State};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Frees an address in the window that does not lie in a small slab of the
 /// calling thread's; mostly it lies in a longer one.
@@ -45,6 +46,14 @@ fn free_not_mine(address: *mut u8) {
     }
 }
 
+/// Whether any block was ever freed by a thread that does not own it.
+static OTHERS_FREE: AtomicBool = AtomicBool::new(false);
+
+/// Whether threads free blocks that they do not own.
+pub(super) fn others_free() -> bool {
+    OTHERS_FREE.load(Ordering::Relaxed)
+}
+
 /// Frees a block of another heap's slab.
 #[inline(never)]
 fn free_remote(address: *mut u8) {
@@ -52,20 +61,22 @@ fn free_remote(address: *mut u8) {
     let Some(slab) = Slab::of(base, address as usize) else {
         return;
     };
-    // Before the push: afterwards the slab may be anybody's.
-    let holder = slab.holder();
+    if !others_free() {
+        // Relaxed: a counter that is armed the other way is looked at later.
+        OTHERS_FREE.store(true, Ordering::Relaxed);
+    }
     // SAFETY: the address is a block of the slab, by the caller's test.
     match unsafe { slab.push_remote(address) } {
         Pushed::Twice => freed_twice(address),
         Pushed::Announce => {
             announce(slab);
-            if slab.handed_out() <= 1 {
-                give_back_elsewhere(holder, slab);
+            if slab.handed_out() <= slab.remote().count() {
+                give_back_elsewhere(slab);
             }
         }
         Pushed::In(count) => {
             if slab.handed_out() <= count {
-                give_back_elsewhere(holder, slab);
+                give_back_elsewhere(slab);
             }
         }
     }
@@ -74,18 +85,22 @@ fn free_remote(address: *mut u8) {
 /// Gives back a slab of another heap's that seems to be wholly free, so that
 /// it does not wait for a thread that may sleep for long.
 #[cold]
-fn give_back_elsewhere(holder: *mut (), slab: &'static Slab) {
-    let Some(heap) = Heap::from_id(holder) else {
+fn give_back_elsewhere(slab: &'static Slab) {
+    // The slab may be another one by now, of another heap, or none:
+    // everything is looked at anew under its holder's lock.
+    while let Some(heap) = Heap::from_id(slab.holder()) {
+        let _guard = heap.lock.lock();
+        if slab.holder() != heap.id() {
+            continue;
+        }
+        heap.drain();
+        if slab.holder() == heap.id()
+            && matches!(slab.kind(), Kind::Small | Kind::Medium)
+            && slab.state() == State::Listed
+        {
+            heap.give_back_if_free(slab);
+        }
         return;
-    };
-    let _guard = heap.lock.lock();
-    heap.drain();
-    // The slab may be another one by now: everything is looked at anew.
-    if slab.holder() == holder
-        && matches!(slab.kind(), Kind::Small | Kind::Medium)
-        && slab.state() == State::Listed
-    {
-        heap.give_back_if_free(slab);
     }
 }
 

@@ -18,7 +18,7 @@
 //! exact. A current slab's list is walked now and then, ever less often.
 
 use super::fast::lost_mark;
-use super::{Heap, SHARED, mine};
+use super::{Heap, SHARED, mine, remote};
 use crate::fatal::die;
 use crate::os::process;
 use crate::pages::{PAGE, large, window, zone};
@@ -47,7 +47,7 @@ pub(super) fn settle_own(block: *mut u8) {
         State::Current if !heap.look_at_current(slab, block) => return,
         State::Full => return heap.wake(slab),
         State::Parked => return,
-        State::Listed if heap.is_only_listed(slab) && !heap.may_part(slab.class()) => return,
+        State::Listed if !heap.is_listed_free(slab) => return,
         State::Current | State::Listed => {}
     }
     if heap.give_back_if_free(slab) {
@@ -92,11 +92,41 @@ impl Heap {
 
     /// Puts a full slab of which enough has been freed on the list.
     fn wake(&'static self, slab: &'static Slab) {
-        slab.arm(slab.handed_out(), 0);
-        // A slab that is on its way to the inbox comes from there.
+        self.rearm(slab);
         if slab.remote().unset_full() {
             self.list(slab);
+        } else {
+            // It is in the inbox, or on its way there.
+            self.drain();
         }
+    }
+
+    /// Whether a listed slab of the calling thread's, whose counter is zero,
+    /// is wholly free and need not be kept.
+    fn is_listed_free(&self, slab: &'static Slab) -> bool {
+        if slab.handed_out() > slab.remote().count() {
+            self.rearm(slab);
+            return false;
+        }
+        !self.is_only_listed(slab) || self.may_part(slab.class())
+    }
+
+    /// Has the counter of a slab that is not current come to zero when it
+    /// may be wholly free. Only for a slab of the calling thread's, or of a
+    /// heap without a thread: the owner counts down without a lock.
+    ///
+    /// Where other threads free, too, the counter comes to zero at half of
+    /// what is left, so that what they free meanwhile is taken into account:
+    /// else the owner's last free would pass unseen.
+    pub(super) fn rearm(&self, slab: &'static Slab) {
+        debug_assert!(self.kind.get() != super::Kind::Thread || self.is_mine());
+        let handed_out = slab.handed_out();
+        if !remote::others_free() {
+            return slab.arm(handed_out, 0);
+        }
+        let here = handed_out.saturating_sub(slab.remote().count());
+        let counter = here.div_ceil(2);
+        slab.arm(counter, handed_out - counter);
     }
 
     /// Takes the slabs out of the inbox to which other threads have freed
@@ -114,7 +144,11 @@ impl Heap {
             return announce(slab);
         }
         slab.remote().unset_queued();
-        slab.arm(slab.handed_out(), 0);
+        // The counter is the thread's: another one that is at the inbox, to
+        // trim or to give a slab back, leaves it as it is.
+        if self.kind.get() != super::Kind::Thread || self.is_mine() {
+            self.rearm(slab);
+        }
         self.list(slab);
         self.give_back_if_free(slab);
     }

@@ -309,20 +309,22 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
         if entry.length == length {
             return Some(address);
         }
-        large.remove(address)?
+        large.live -= entry.length;
+        large.table.take_out(address)?
     };
     // SAFETY: the entry was the block's, and the caller gives the block up.
     let moved = unsafe { memory::remap(address, entry.length, length) };
     let mut large = LARGE.lock();
-    // The table never shrinks below what it has held, so there is room.
-    large.insert(match moved {
+    let entry = match moved {
         Ok(address) => Entry {
             address,
             length,
             ..entry
         },
         Err(_) => entry,
-    });
+    };
+    large.live += entry.length;
+    large.table.put_back(entry);
     let moved = moved.ok()?;
     if moved != address {
         large.recent.note(address);
@@ -332,11 +334,15 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
 
 /// Frees every large block of a holder.
 pub fn free_all_of(holder: usize) {
+    let mut from = 0;
     loop {
-        let Some(entry) = ({ LARGE.lock().table.of_holder(holder) }) else {
+        let mut large = LARGE.lock();
+        let Some(entry) = large.table.remove_of(holder, &mut from) else {
             return;
         };
-        free(entry.address);
+        large.live -= entry.length;
+        drop(large);
+        keep_or_unmap(entry.address, entry.length);
     }
 }
 

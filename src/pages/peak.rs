@@ -15,6 +15,7 @@ pub struct RecentPeak {
     epoch: u64,
     this: usize,
     last: usize,
+    resting: bool,
 }
 
 impl RecentPeak {
@@ -24,12 +25,23 @@ impl RecentPeak {
             epoch: 0,
             this: 0,
             last: 0,
+            resting: false,
         }
     }
 
     /// Notes the figure as it is now and returns its recent peak.
     pub fn note(&mut self, figure: usize) -> usize {
         self.note_at(figure, process::coarse_milliseconds() / EPOCH)
+    }
+
+    /// Has [`RecentPeak::is_resting`] be true until the epoch ends.
+    pub fn rest(&mut self) {
+        self.resting = true;
+    }
+
+    /// Whether what follows from the peak was tried in vain in this epoch.
+    pub fn is_resting(&self) -> bool {
+        self.resting
     }
 
     fn note_at(&mut self, figure: usize, epoch: u64) -> usize {
@@ -41,6 +53,7 @@ impl RecentPeak {
             };
             self.this = figure;
             self.epoch = epoch;
+            self.resting = false;
         }
         self.this = self.this.max(figure);
         self.this.max(self.last)

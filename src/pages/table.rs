@@ -30,6 +30,8 @@ pub struct Table {
     places: *mut Entry,
     capacity: usize,
     used: usize,
+    /// Entries that are out for a moment and will come back.
+    out: usize,
 }
 
 // SAFETY: the pointer is to a mapping that only this value reaches.
@@ -42,6 +44,7 @@ impl Table {
             places: core::ptr::null_mut(),
             capacity: 0,
             used: 0,
+            out: 0,
         }
     }
 
@@ -80,7 +83,7 @@ impl Table {
     /// Makes sure that one more entry can be inserted. Returns whether there
     /// was memory for it.
     pub fn reserve(&mut self) -> bool {
-        if (self.used + 1) * 2 <= self.capacity {
+        if (self.used + self.out + 1) * 2 <= self.capacity {
             return true;
         }
         let bytes = (self.capacity * 2 * size_of::<Entry>())
@@ -94,6 +97,7 @@ impl Table {
             places: mapping as *mut Entry,
             capacity,
             used: 0,
+            out: self.out,
         };
         for &entry in self.places().iter().filter(|&&entry| entry != EMPTY) {
             larger.insert(entry);
@@ -149,12 +153,32 @@ impl Table {
         Some(removed)
     }
 
-    /// Some block of this holder.
-    pub fn of_holder(&mut self, holder: usize) -> Option<Entry> {
-        self.places()
-            .iter()
-            .find(|entry| entry.address != 0 && entry.holder == holder)
-            .copied()
+    /// Takes a block's entry out for a moment; its place is kept for
+    /// [`Table::put_back`].
+    pub fn take_out(&mut self, address: usize) -> Option<Entry> {
+        let entry = self.remove(address)?;
+        self.out += 1;
+        Some(entry)
+    }
+
+    /// Inserts an entry, changed or not, that was taken out.
+    pub fn put_back(&mut self, entry: Entry) {
+        self.out -= 1;
+        self.insert(entry);
+    }
+
+    /// Takes out an entry of this holder. `from` is 0 at first and is moved
+    /// on, so that all calls together go through the table once.
+    pub fn remove_of(&mut self, holder: usize, from: &mut usize) -> Option<Entry> {
+        while *from < self.capacity {
+            let entry = self.places()[*from];
+            if entry.address != 0 && entry.holder == holder {
+                // Another entry may move to this place: look at it again.
+                return self.remove(entry.address);
+            }
+            *from += 1;
+        }
+        None
     }
 
     /// The number of entries.
@@ -214,6 +238,11 @@ mod tests {
                 prop_assert_eq!(table.get(address), model.get(&address).copied());
             }
             prop_assert_eq!(table.len(), model.len());
+            let mut from = 0;
+            while let Some(entry) = table.remove_of(1, &mut from) {
+                prop_assert_eq!(model.remove(&entry.address), Some(entry));
+            }
+            prop_assert!(model.values().all(|entry| entry.holder != 1));
             for page in 1..400 {
                 prop_assert_eq!(table.get(page << 12), model.get(&(page << 12)).copied());
             }

@@ -59,11 +59,21 @@ struct Bounds {
 }
 
 static BOUNDS: CachePadded<Bounds> = CachePadded::new(Bounds {
-    base: AtomicUsize::new(0),
+    base: AtomicUsize::new(NOWHERE),
     pages: AtomicUsize::new(0),
 });
 
-/// The address of the window's first page; 0 before the first span.
+/// The base before there is a window. No address is so near above it that it
+/// could be taken for one in the first span, should a thread read this base
+/// and then the number of pages that another has just mapped.
+const NOWHERE: usize = 1 << 63;
+
+/// Whether there is a window.
+pub fn is_open() -> bool {
+    base() != NOWHERE
+}
+
+/// The address of the window's first page.
 #[inline(always)]
 pub fn base() -> usize {
     // Relaxed: a thread that has a block's address got it from one that saw
@@ -225,23 +235,24 @@ impl Window {
     ///
     /// [`MapError::Refused`] where there is no memory or no place.
     pub fn open(&mut self, pages: u32) -> Result<u32, MapError> {
-        debug_assert_eq!(base(), 0);
+        debug_assert!(!is_open());
         let seed = process::random_seed();
         for (lowest, random_bits, limit) in PLACES {
             for attempt in 0..4u64 {
                 let random = (seed >> (random_bits as u64 * attempt % 32)) as usize;
                 let base = lowest + (random & ((1 << random_bits) - 1)) * GIB;
                 self.place(base, limit);
-                match memory::map_at(base, (pages as usize) << PAGE_SHIFT)
-                    .and_then(|()| self.cover(pages as usize))
+                let span = (pages as usize) << PAGE_SHIFT;
+                match self
+                    .cover(pages as usize)
+                    .and_then(|()| memory::map_at(base, span))
                 {
                     Ok(()) => {
                         BOUNDS.base.store(base, Ordering::Relaxed);
                         BOUNDS.pages.store(pages as usize, Ordering::Relaxed);
                         return Ok(pages);
                     }
-                    // Whatever was mapped of this attempt is unknown to all.
-                    Err(_) => self.undo(base, pages),
+                    Err(_) => self.undo(),
                 }
             }
         }
@@ -261,15 +272,12 @@ impl Window {
         self.descriptors = region(DESCRIPTORS_BELOW, DESCRIPTORS_BELOW - UNITS_BELOW);
     }
 
-    fn undo(&self, base: usize, pages: u32) {
+    /// Unmaps what an attempt to open has mapped; nobody knows of it.
+    fn undo(&self) {
         let all = [&self.map, &self.descriptors, &self.units, &self.nodes];
         for region in all.into_iter().filter(|region| region.mapped > 0) {
             // SAFETY: the region was mapped by `open`, which gives up on it.
             unsafe { memory::unmap(region.start, region.mapped) };
-        }
-        if self.nodes.mapped > 0 || self.units.mapped > 0 || self.map.mapped > 0 {
-            // SAFETY: `cover` runs only after the span was mapped.
-            unsafe { memory::unmap(base, (pages as usize) << PAGE_SHIFT) };
         }
     }
 

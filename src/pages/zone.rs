@@ -130,8 +130,13 @@ impl Zone {
         let used = self.mapped_pages - free;
         let spare = self.used.note(used) - used + used / 16 + SPARE;
         let excess = (free - clean).saturating_sub(spare);
-        if excess >= PURGE_LEAST {
-            self.purge_pages(excess.min(PURGE_MOST), PURGE_ORDER);
+        if excess >= PURGE_LEAST && !self.used.is_resting() {
+            let purged = self.purge_pages(excess.min(PURGE_MOST), PURGE_ORDER);
+            if purged == 0 {
+                // Locked pages, or many short runs: not worth another try
+                // before long.
+                self.used.rest();
+            }
         }
     }
 
@@ -371,7 +376,7 @@ impl Zone {
     }
 
     fn take_slot(&mut self) -> Option<usize> {
-        if window::base() == 0 {
+        if !window::is_open() {
             self.open()?;
         }
         if self.slots == 0 {

@@ -26,9 +26,20 @@ static END: Block = Block {
     key: Cell::new(0),
 };
 
-// SAFETY: the key of END is never written, that of a block only by who has
+/// What the list of a parked slab ends in: nothing, either, but told from
+/// [`END`] by who unparks it.
+static PARKED: Block = Block {
+    next: AtomicPtr::new(ptr::null_mut()),
+    key: Cell::new(0),
+};
+
+// SAFETY: the keys of END and PARKED are never written, that of a block only by who has
 // the block.
 unsafe impl Sync for Block {}
+
+pub(super) fn parked() -> *mut Block {
+    (&raw const PARKED).cast_mut()
+}
 
 pub(super) const fn end() -> *mut Block {
     if cfg!(feature = "checks") {
@@ -54,14 +65,12 @@ impl Slab {
     #[inline(always)]
     pub unsafe fn pop(&self) -> Result<*mut u8, *mut u8> {
         let block = self.line.free.load(Ordering::Relaxed);
+        if !cfg!(feature = "checks") && block == end() {
+            return Err(block.cast());
+        }
         // SAFETY: the list holds blocks of this slab, and its end.
         let words = unsafe { &*block };
-        let refused = if cfg!(feature = "checks") {
-            words.key.get() != self.key()
-        } else {
-            block == end()
-        };
-        if refused {
+        if cfg!(feature = "checks") && words.key.get() != self.key() {
             return Err(block.cast());
         }
         self.line
@@ -79,7 +88,7 @@ impl Slab {
     /// Whether what [`Slab::pop`] refused was the end of the list.
     #[inline]
     pub fn is_end(refused: *mut u8) -> bool {
-        refused == end().cast()
+        refused == end().cast() || refused == parked().cast()
     }
 
     /// Puts a block on the local list. Returns whether it was the last free
@@ -175,12 +184,12 @@ impl Slab {
     /// Calls `each` with the blocks of a list. Returns whether the list has
     /// an end, and no more blocks than have been cut.
     #[inline]
-    fn walk(&self, first: *mut Block, mut each: impl FnMut(*mut Block)) -> bool {
+    pub(super) fn walk(&self, first: *mut Block, mut each: impl FnMut(*mut Block)) -> bool {
         let (start, carved) = (self.start(), self.carved());
         let length = carved as usize * self.size();
         let mut left = carved;
         let mut block = first;
-        while block != end() {
+        while block != end() && block != parked() {
             let offset = (block as usize).wrapping_sub(start);
             if left == 0 || offset >= length || offset % 16 != 0 {
                 return false;

@@ -36,4 +36,6 @@ mod remote;
 #[cfg(not(loom))]
 pub use descriptor::{Kind, Slab, State, UNKNOWN};
 pub use inbox::Inbox;
+#[cfg(not(loom))]
+pub use parked::Emptied;
 pub use remote::Pushed;

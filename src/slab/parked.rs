@@ -1,26 +1,48 @@
 //! A slab that trim has taken the pages of while its owner may be about to
 //! pop a block; the protocol is in `heap::park`.
 
-use crate::sync::atomic::Ordering;
 use core::ptr;
 
 use super::descriptor::Slab;
-use super::list::{Block, end};
+use super::list::{Block, end, parked};
+use crate::sync::atomic::Ordering;
+
+/// What [`Slab::empty_list`] has emptied.
+pub struct Emptied {
+    /// The block that the owner may be popping; `None`: there was none.
+    pub first: Option<usize>,
+    /// The end of the blocks that have been cut.
+    pub end: usize,
+}
 
 impl Slab {
     /// Empties the lists of a slab whose blocks are all free, while its owner
-    /// may be about to pop the first. Returns that, if there is one, and the
-    /// end of the blocks that have been cut.
-    pub fn empty_list(&self) -> (Option<usize>, usize) {
+    /// may be popping the first. `None`: they are not all free, or that pop
+    /// has just been done; the owner finds out which.
+    pub fn empty_list(&self) -> Option<Emptied> {
         let first = self.line.free.load(Ordering::Relaxed);
-        self.remote.queue.take();
+        let mut free = self.remote.queue.count();
+        let has_end = self.walk(first, |_| free += 1);
+        if !has_end || free != self.carved() {
+            return None;
+        }
         self.line.emptied.set(first);
-        self.line.free.store(end(), Ordering::Relaxed);
-        let cut = self.start() + self.carved() as usize * self.size();
-        ((first != end()).then_some(first as usize), cut)
+        // A pop that is under way stores the block behind the first over
+        // this, whenever it gets there. One that got there before has left
+        // something else than the first.
+        let now = self.line.free.swap(parked(), Ordering::Relaxed);
+        self.remote.queue.take();
+        if now != first {
+            self.line.free.store(now, Ordering::Relaxed);
+            return None;
+        }
+        Some(Emptied {
+            first: (first != end()).then_some(first as usize),
+            end: self.start() + self.carved() as usize * self.size(),
+        })
     }
 
-    /// Whether [`Slab::empty_list`] was done and not undone.
+    /// Whether [`Slab::empty_list`] has been at the lists.
     pub fn is_emptied(&self) -> bool {
         !self.line.emptied.get().is_null()
     }
@@ -32,7 +54,7 @@ impl Slab {
             return self.carved() - self.count_free().unwrap_or(0);
         }
         let now = self.line.free.load(Ordering::Relaxed);
-        u32::from(now != end() && now != self.line.emptied.get())
+        u32::from(now != parked() && now != self.line.emptied.get())
     }
 
     /// Gives a parked slab its free blocks back and makes its count exact.

@@ -2,12 +2,10 @@
 
 #[cfg(feature = "allocator-api2")]
 mod collections;
+mod drops;
 
 use std::alloc::Layout;
 use std::collections::BTreeSet;
-use std::env;
-use std::fs;
-use std::process::Command;
 use std::ptr::NonNull;
 use std::thread;
 
@@ -60,32 +58,6 @@ const SIZES: [usize; 12] = [
     3 << 20,
 ];
 
-/// The bytes that are resident.
-fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * page_size()
-}
-
-fn page_size() -> usize {
-    // SAFETY: it only reads.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
-}
-
-/// Runs a test in a process of its own, where no other test's memory counts.
-fn alone(test: &str, body: impl FnOnce()) {
-    const CHILD: &str = "BIFOLD_TEST_ALONE";
-    if env::var_os(CHILD).is_some() {
-        return body();
-    }
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--test-threads=1", "--nocapture"])
-        .env(CHILD, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{test}: {status}");
-}
-
 #[test]
 fn heaps_go_to_other_threads() {
     fn is_send_and_sync<T: Send + Sync>() {}
@@ -106,8 +78,8 @@ fn many_heaps_live_at_once_and_go_in_any_order() {
                 block
             })
             .collect();
-        for number in 0..heaps.len() {
-            assert!(holds(blocks[number], 200, number as u8));
+        for (number, &block) in blocks.iter().enumerate() {
+            assert!(holds(block, 200, number as u8));
         }
         while !heaps.is_empty() {
             heaps.swap_remove((round * 7) % heaps.len());
@@ -129,62 +101,6 @@ fn two_heaps_share_no_page() {
         pages
     });
     assert!(one.is_disjoint(&other));
-}
-
-/// A thousand heaps of a MiB each, one after another, take no more than the
-/// first few.
-#[test]
-fn a_drop_frees_everything() {
-    alone("heaps::a_drop_frees_everything", || {
-        let fill_a_heap = |number: usize| {
-            let heap = Heap::new().unwrap();
-            let mut bytes = 0;
-            for size in SIZES
-                .iter()
-                .cycle()
-                .skip(number)
-                .filter(|&&size| size < 1 << 20)
-            {
-                let block = heap.allocate(layout(*size, 1)).unwrap();
-                fill(block, *size, 1);
-                bytes += size;
-                if bytes >= 1 << 20 {
-                    return;
-                }
-            }
-        };
-        (0..20).for_each(fill_a_heap);
-        let (before, mapped) = (resident(), bifold::internals::figures().zone.mapped);
-        (0..1000).for_each(fill_a_heap);
-        let (after, mapped_after) = (resident(), bifold::internals::figures().zone.mapped);
-        assert!(after < before + (4 << 20), "{before} before, {after} after");
-        assert!(
-            mapped_after <= mapped + (4 << 20),
-            "{mapped}, {mapped_after}"
-        );
-        bifold::trim();
-        let figures = bifold::internals::figures();
-        assert_eq!((figures.slab_live, figures.run_live), (0, 0));
-        assert_eq!((figures.large.blocks, figures.large.kept), (0, 0));
-    });
-}
-
-#[test]
-fn a_drop_unmaps_large_blocks() {
-    alone("heaps::a_drop_unmaps_large_blocks", || {
-        let before = resident();
-        for _ in 0..20 {
-            let heap = Heap::new().unwrap();
-            for _ in 0..10 {
-                let block = heap.allocate(layout(8 << 20, 1)).unwrap();
-                fill(block, 8 << 20, 1);
-            }
-        }
-        assert_eq!(bifold::internals::figures().large.blocks, 0);
-        bifold::trim();
-        let after = resident();
-        assert!(after < before + (4 << 20), "{before} before, {after} after");
-    });
 }
 
 #[test]

@@ -69,6 +69,13 @@ cases! { proc_threads:
     main_thread_ends_first
 }
 
+cases! { proc_sharing:
+    frees_of_two_threads
+    frees_and_trims_of_two_threads
+    pops_while_another_trims
+    last_free_is_the_owners
+}
+
 cases! { proc_passing:
     thread_that_only_frees
     stress_with_a_ledger

@@ -25,6 +25,7 @@
 //! [`unit`] has the bits of one unit, [`tree`] finds the units that have a
 //! kind of run, [`check`] says whether all of it is consistent.
 
+#[cfg(any(test, debug_assertions))]
 mod check;
 mod tree;
 mod unit;
@@ -54,6 +55,8 @@ pub const MAX_UNITS: usize = 2 * FAN * FAN * FAN;
 
 const FAN: usize = 64;
 const ORDERS: usize = MAX_ORDER + 1;
+/// After so many purges that failed no more are tried in one go.
+const PURGE_FAILURES: u32 = 8;
 
 /// The bytes of a unit's state, and of a node's.
 pub const UNIT_BYTES: usize = mem::size_of::<Unit>();
@@ -181,6 +184,13 @@ impl Buddy {
     pub fn take_anywhere(&mut self, pages: u32, alignment: u32, units: usize) -> Option<Run> {
         let (mut page, mut first) = (0, 0);
         while page < units as u32 * UNIT_PAGES {
+            if page.is_multiple_of(UNIT_PAGES) && self.unit((page / UNIT_PAGES) as usize).is_empty()
+            {
+                // Most likely a gap in the window, which may be long.
+                page += UNIT_PAGES;
+                first = page;
+                continue;
+            }
             match self.run_around(page) {
                 Some((run, order)) => page = run + (1 << order),
                 None => {
@@ -224,17 +234,19 @@ impl Buddy {
 
     /// Visits dirty free runs of order `least` and above, the longest first,
     /// until those for which `purge` returns true, which become clean, are
-    /// `wanted` pages or more. Returns how many they are.
+    /// `wanted` pages or more, or too many have failed: locked pages most
+    /// likely, and then all. Returns how many they are.
     pub fn purge(
         &mut self,
         least: usize,
         wanted: usize,
         mut purge: impl FnMut(PageIndex, u32) -> bool,
     ) -> usize {
-        let mut purged = 0;
+        let (mut purged, mut failures) = (0, 0);
         for order in (least..ORDERS).rev() {
             let mut from = 0;
             while purged < wanted
+                && failures < PURGE_FAILURES
                 && let Some(page) = self.next_dirty(order, from)
             {
                 from = page + (1 << order);
@@ -243,6 +255,8 @@ impl Buddy {
                     self.set_clean(page, 1 << order, true);
                     self.insert(State::Clean, order, page);
                     purged += 1 << order;
+                } else {
+                    failures += 1;
                 }
             }
         }

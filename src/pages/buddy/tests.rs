@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use self::model::{Model, PAGES, Step, UNITS, storage};
+use self::model::{Model, PAGES, Step, UNITS, nodes};
 use super::tree::HOLE;
 use super::*;
 
@@ -35,7 +35,7 @@ fn some_step() -> impl Strategy<Value = Step> {
         6 => (any::<usize>(), prop_oneof![4 => Just(0), 1 => 0..UNIT_PAGES], 0..=UNIT_PAGES)
             .prop_map(|(which, keep, dirty)| Step::Give { which, keep, dirty }),
         1 => some_pages().prop_map(|pages| Step::Grow { pages }),
-        2 => (0..=MAX_ORDER, some_pages(), 1..5usize)
+        2 => (0..=MAX_ORDER, some_pages(), 0..4usize)
             .prop_map(|(least, wanted, refuse)| Step::Purge { least, wanted: wanted as usize, refuse }),
         1 => (0..UNITS).prop_map(|from| Step::DigHole { from }),
         1 => Just(Step::FillHole),
@@ -69,7 +69,7 @@ proptest! {
     fn the_tree_does_what_a_set_does(
         steps in proptest::collection::vec((any::<bool>(), 0..MAX_UNITS, 0..8usize), 1..200),
     ) {
-        let (_, mut nodes) = storage(0x2_0000);
+        let mut nodes = nodes(0x2_0000);
         let mut buddy = Buddy::unmapped();
         // SAFETY: the nodes are zeroed and live as long; no unit is used.
         unsafe { buddy.set_storage(core::ptr::null_mut(), nodes.as_mut_ptr()) };

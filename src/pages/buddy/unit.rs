@@ -20,6 +20,13 @@ pub struct Unit {
     pub(super) clean: [u64; 8],
 }
 
+impl Unit {
+    /// Whether nothing in the unit is free.
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.as_flattened().iter().all(|&word| word == 0)
+    }
+}
+
 /// The bit of a run within its unit's words.
 #[inline]
 pub(super) fn bit_of(order: usize, page: u32) -> usize {

@@ -53,7 +53,7 @@ pub enum Step {
     Grow {
         pages: u32,
     },
-    /// Every `refuse`th run cannot be purged.
+    /// Every `refuse`th run cannot be purged; 0: each can.
     Purge {
         least: usize,
         wanted: usize,
@@ -67,14 +67,16 @@ pub enum Step {
 }
 
 /// Zeroed storage for so many units.
-pub fn storage(units: usize) -> (Box<[Unit]>, Box<[Node]>) {
-    // SAFETY: both types are words, for which zero is a value.
-    unsafe {
-        (
-            Box::new_zeroed_slice(units).assume_init(),
-            Box::new_zeroed_slice(units.div_ceil(NODE_UNITS)).assume_init(),
-        )
-    }
+pub fn units(number: usize) -> Box<[Unit]> {
+    // SAFETY: a unit is words, for which zero is a value.
+    (0..number).map(|_| unsafe { mem::zeroed() }).collect()
+}
+
+/// Zeroed storage for the lowest nodes above so many units.
+pub fn nodes(units: usize) -> Box<[Node]> {
+    let number = units.div_ceil(NODE_UNITS);
+    // SAFETY: a node is words, for which zero is a value.
+    (0..number).map(|_| unsafe { mem::zeroed() }).collect()
 }
 
 pub struct Model {
@@ -92,7 +94,7 @@ pub struct Model {
 
 impl Model {
     pub fn new() -> Self {
-        let (mut units, mut nodes) = storage(UNITS);
+        let (mut units, mut nodes) = (units(UNITS), nodes(UNITS));
         let mut buddy = Buddy::unmapped();
         // SAFETY: the storage is zeroed, and lives as long as the model.
         unsafe { buddy.set_storage(units.as_mut_ptr(), nodes.as_mut_ptr()) };
@@ -196,10 +198,11 @@ impl Model {
     }
 
     fn purge(&mut self, least: usize, wanted: usize, refuse: usize) {
+        let is_refused = |count: usize| refuse > 0 && count.is_multiple_of(refuse);
         let mut visited = Vec::new();
         let purged = self.buddy.purge(least, wanted, |first, pages| {
             visited.push((first.0, pages));
-            visited.len() % refuse != 0 || refuse == 1
+            !is_refused(visited.len())
         });
         let mut expected: Vec<_> = (least..ORDERS)
             .rev()
@@ -212,11 +215,13 @@ impl Model {
             .map(|(first, order)| (first, 1u32 << order))
             .filter(|&(first, pages)| !self.is_clean(first, pages))
             .collect();
-        let (mut count, mut sum) = (0, 0);
-        while count < expected.len() && sum < wanted {
+        let (mut count, mut sum, mut failures) = (0, 0, 0);
+        while count < expected.len() && sum < wanted && failures < PURGE_FAILURES {
             let (first, pages) = expected[count];
             count += 1;
-            if count % refuse != 0 || refuse == 1 {
+            if is_refused(count) {
+                failures += 1;
+            } else {
                 self.pages[Self::range(first, pages)].fill(Page::Free(true));
                 sum += pages as usize;
             }
