@@ -21,7 +21,7 @@ pub fn end(what: &str, address: usize) {
     process::end();
 }
 
-/// [`end`] for callers that have nothing to return.
+/// The same for callers that have nothing to return.
 pub fn die(what: &str, address: usize) -> ! {
     loop {
         end(what, address);

@@ -196,14 +196,19 @@ impl Heap {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<u8>, AllocError> {
-        let usable = heap::usable_size(block.as_ptr());
-        let has_room = new.size() <= usable && block.addr().get().is_multiple_of(new.align());
-        if has_room && new.size() >= usable / 2 {
-            return Ok(block);
+        if block.addr().get().is_multiple_of(new.align()) {
+            // Pages that move are aligned to a page and no more.
+            let by_pages = new.align() <= 4096;
+            // SAFETY: as the caller promises.
+            let moved =
+                unsafe { heap::reallocate_in_place(block.as_ptr(), new.size().max(1), by_pages) };
+            if let Some(moved) = moved.and_then(NonNull::new) {
+                return Ok(moved);
+            }
         }
         let moved = match self.allocate(new) {
             Ok(moved) => moved,
-            Err(_) if has_room => return Ok(block),
+            Err(_) if self.has_room(block, new) => return Ok(block),
             Err(error) => return Err(error),
         };
         // SAFETY: both blocks are at least that long, and distinct; the old
@@ -213,6 +218,12 @@ impl Heap {
             self.deallocate(block, old);
         }
         Ok(moved)
+    }
+
+    /// Whether a block would do for a layout as it is.
+    fn has_room(&self, block: NonNull<u8>, layout: Layout) -> bool {
+        layout.size() <= heap::usable_size(block.as_ptr())
+            && block.addr().get().is_multiple_of(layout.align())
     }
 }
 

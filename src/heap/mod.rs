@@ -50,7 +50,7 @@ pub use lookup::usable_size;
 pub use registry::{create, destroy};
 pub use report::{Figures, figures, trim};
 pub use request::{allocate_aligned, allocate_zeroed};
-pub use resize::{reallocate, relocate};
+pub use resize::{reallocate, reallocate_in_place, relocate};
 
 /// What a heap serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,23 +86,55 @@ fn shorten(run: &'static Slab, size: usize) {
 /// As for [`reallocate`].
 #[inline(never)]
 unsafe fn resize<F: OnFailure>(found: Found, block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: as the caller promises.
+    unsafe {
+        extend(found, block, size)
+            .unwrap_or_else(|| relocate::<F>(block, found.usable(), size, GRAIN))
+    }
+}
+
+/// Changes the length of a run, or of a mapping, without copying it.
+///
+/// # Safety
+///
+/// As for [`reallocate`].
+unsafe fn extend(found: Found, block: *mut u8, size: usize) -> Option<*mut u8> {
     match found {
         Found::Large(_) if size > MEDIUM_MAX => {
-            if let Some(address) = large::resize(block as usize, size) {
-                return address as *mut u8;
-            }
+            large::resize(block as usize, size).map(|address| address as *mut u8)
         }
         Found::Run(run) if size > run.size() && size <= large::threshold() => {
             let more = size.div_ceil(PAGE) as u32 - run.pages();
-            if zone::lock().extend(run.end(), more).is_some() {
-                run.set_pages(run.pages() + more);
-                return block;
-            }
+            zone::lock().extend(run.end(), more)?;
+            run.set_pages(run.pages() + more);
+            Some(block)
         }
-        _ => {}
+        _ => None,
+    }
+}
+
+/// Changes a block's length to `size` bytes, at least 1, without copying it: in
+/// place, or, where it may be moved by whole pages, by moving those. Returns
+/// where it is now; `None`: only a copy will do, and the block is as it was.
+/// It stays its heap's.
+///
+/// # Safety
+///
+/// As for [`reallocate`].
+pub unsafe fn reallocate_in_place(block: *mut u8, size: usize, by_pages: bool) -> Option<*mut u8> {
+    let found = find_or_die(
+        block,
+        "realloc of an invalid pointer",
+        "realloc of a freed block",
+    );
+    if matches!(found, Found::Large(_)) && !by_pages {
+        return stays(found.usable(), size).then_some(block);
+    }
+    if stays(found.usable(), size) {
+        return Some(shrink_in_place(found, block, size));
     }
     // SAFETY: as the caller promises.
-    unsafe { relocate::<F>(block, found.usable(), size, GRAIN) }
+    unsafe { extend(found, block, size) }
 }
 
 /// Moves a block of `usable` bytes to a new one of `size`, at a multiple of

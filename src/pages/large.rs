@@ -123,7 +123,7 @@ pub fn threshold() -> usize {
 }
 
 /// Sets the threshold for good, in bytes; it no longer adapts. Runs end at
-/// [`RUN_MAX`], so requests above that are large in any case.
+/// 2 MiB, so requests above that are large in any case.
 pub fn set_threshold(bytes: usize) {
     ADAPTIVE.store(false, Ordering::Relaxed);
     THRESHOLD.store(bytes.min(RUN_MAX), Ordering::Relaxed);

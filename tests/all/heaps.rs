@@ -316,3 +316,28 @@ fn large_blocks_and_sizes_that_no_memory_can_hold() {
     assert_eq!(moved, Err(AllocError));
     assert!(holds(block, 100, 3));
 }
+
+/// The page faults of this thread so far that needed no reading from disk.
+fn faults() -> i64 {
+    // SAFETY: all zeros is a valid `rusage`, and it is valid for the write.
+    unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &mut usage), 0);
+        usage.ru_minflt
+    }
+}
+
+#[test]
+fn a_long_block_grows_by_moving_pages_and_not_bytes() {
+    let heap = Heap::new().unwrap();
+    let layout = |mebibytes: usize| Layout::from_size_align(mebibytes << 20, 16).unwrap();
+    let mut block = heap.allocate(layout(1)).unwrap();
+    let before = faults();
+    for mebibytes in 1..100 {
+        // SAFETY: the block is live, of this heap and of this layout.
+        block =
+            unsafe { heap.reallocate(block, layout(mebibytes), layout(mebibytes + 1)) }.unwrap();
+    }
+    // Copies would touch some 5,000 MiB.
+    assert!(faults() - before < 5000, "{} faults", faults() - before);
+}
