@@ -61,7 +61,6 @@ impl Heap {
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
-            self.unset_current(class);
             self.retire(slab);
         }
         self.drain();
@@ -83,9 +82,9 @@ impl Heap {
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
-            self.unset_current(class);
             self.retire(slab);
         }
+        self.unset_current(class);
         if self.takes_starters(class) {
             let _guard = SHARED.lock.lock();
             return SHARED.allocate_under_lock(class);
@@ -151,7 +150,7 @@ impl Heap {
     /// one by another thread.
     fn retire(&self, slab: &'static Slab) {
         let capacity = slab.carved();
-        let wake = (capacity / 16).max((capacity / 8).clamp(1, 16));
+        let wake = (capacity / 16).max((capacity / 8).clamp(1, 24));
         slab.set_state(State::Full);
         slab.arm(wake, capacity - wake);
         if !slab.remote().set_full() {
