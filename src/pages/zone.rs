@@ -165,9 +165,15 @@ impl Zone {
         if let Some(run) = self.buddy.take(pages, 1, MAX_ORDER - 1) {
             return Some(run);
         }
-        if self.stretch.pages < pages && !self.lengthen_stretch() {
-            self.close_stretch();
-            self.stretch = self.take_aligned(UNIT_PAGES, 1)?;
+        if self.stretch.pages < pages && !self.lengthen_stretch(false) {
+            // Units that are there come before new ones.
+            if let Some(unit) = self.buddy.take(UNIT_PAGES, 1, MAX_ORDER) {
+                self.close_stretch();
+                self.stretch = unit;
+            } else if !self.lengthen_stretch(true) {
+                self.close_stretch();
+                self.stretch = self.take_aligned(UNIT_PAGES, 1)?;
+            }
         }
         let run = Run {
             pages,
@@ -178,13 +184,14 @@ impl Zone {
         Some(run)
     }
 
-    /// Adds the unit behind the stretch to it, if that is free.
-    fn lengthen_stretch(&mut self) -> bool {
+    /// Adds the unit behind the stretch to it, if that is free, or, where the
+    /// window ends there and may `grow`, new.
+    fn lengthen_stretch(&mut self, grow: bool) -> bool {
         let end = self.stretch.first.0 + self.stretch.pages;
         if self.stretch.pages == 0 || !end.is_multiple_of(UNIT_PAGES) {
             return false;
         }
-        if end as usize == window::pages() && self.grow(UNIT_PAGES).is_none()
+        if end as usize == window::pages() && (!grow || self.grow(UNIT_PAGES).is_none())
             || end as usize + UNIT_PAGES as usize > window::pages()
         {
             return false;
