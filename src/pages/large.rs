@@ -25,6 +25,11 @@ pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
 /// The threshold at first, in bytes.
 pub const DEFAULT_THRESHOLD: usize = 128 << 10;
 
+/// The highest that the threshold becomes by itself. Longer runs come and go
+/// at lengths that do not fit each other, and cost more memory than they save
+/// in system calls.
+const ADAPTIVE_MAX: usize = 512 << 10;
+
 /// Kept mappings: how many, and how old in milliseconds. How many bytes they
 /// may have, with the live ones, is the recent peak of those.
 const KEPT: usize = 8;
@@ -243,7 +248,7 @@ pub fn free(address: usize) -> bool {
 }
 
 fn adapt(length: usize) {
-    if length <= RUN_MAX && length > threshold() && ADAPTIVE.load(Ordering::Relaxed) {
+    if length <= ADAPTIVE_MAX && length > threshold() && ADAPTIVE.load(Ordering::Relaxed) {
         THRESHOLD.store(length, Ordering::Relaxed);
     }
 }
