@@ -16,7 +16,7 @@
 //! The cold ends take the pointer alone and return nothing that the fast path
 //! must keep, so that no register is saved and no frame is made.
 
-use super::{Heap, lookup, mine, refill, remote, settle};
+use super::{Heap, Kind, lookup, mine, refill, remote, settle};
 use crate::fatal::end;
 use crate::os::slot;
 use crate::pages::window;
@@ -174,7 +174,7 @@ impl Heap {
     /// Takes a block of a class from a heap that is used under its lock,
     /// which the caller holds.
     pub(super) fn allocate_under_lock(&'static self, class: SizeClass) -> Option<Fresh> {
-        debug_assert!(self.is_locked_kind());
+        debug_assert!(matches!(self.kind(), Kind::Shared | Kind::Explicit));
         // SAFETY: the caller holds the lock, and no thread owns such a heap.
         match unsafe { self.current(class).pop() } {
             Ok(block) => Some(Fresh::used(block)),

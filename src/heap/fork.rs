@@ -45,7 +45,7 @@ pub(super) unsafe extern "C" fn child() {
         zone::raw_lock().reset();
         for_each_unlocked(|heap| {
             heap.lock.reset();
-            orphans |= heap.kind.get() == Kind::Thread && !heap.is_mine();
+            orphans |= heap.kind() == Kind::Thread && !heap.is_mine();
         });
         if orphans {
             // A thread between the push into a full slab's queue and the push
@@ -57,13 +57,14 @@ pub(super) unsafe extern "C" fn child() {
         raw_lock().reset();
         if orphans {
             for_each_unlocked(|heap| {
-                if heap.kind.get() == Kind::Thread && !heap.is_mine() {
+                if heap.kind() == Kind::Thread && !heap.is_mine() {
+                    let _guard = heap.lock.lock();
                     heap.inherit();
                 }
             });
         }
     }
-    debug_assert!(SHARED.kind.get() == Kind::Shared);
+    debug_assert!(SHARED.kind() == Kind::Shared);
 }
 
 impl Heap {

@@ -43,7 +43,7 @@ use crate::os::slot;
 use crate::size_class::{CLASSES, STEP_MAX, STEPS, SizeClass};
 use crate::slab::{Inbox, Slab};
 use crate::sync::Lock;
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 pub use fast::{Null, OnFailure, allocate, free, free_sized};
 pub use lookup::usable_size;
@@ -54,11 +54,14 @@ pub use resize::{reallocate, reallocate_in_place, relocate};
 
 /// What a heap serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum Kind {
-    /// No thread at present.
+    /// Nobody, and it has no slabs.
     Spare,
     /// One thread, which frees and allocates without locks.
     Thread,
+    /// A thread that has died: the next one takes it as it is.
+    Orphan,
     /// Every thread, under its lock: the first few blocks of new threads, and
     /// the slabs of dead ones.
     Shared,
@@ -77,7 +80,8 @@ pub struct Heap {
 
     // Under the lock.
     lock: Lock,
-    kind: Cell<Kind>,
+    /// A [`Kind`]; atomic, because others look for heaps to take.
+    kind: AtomicU8,
     /// Slabs with free blocks, for each class.
     listed: [AtomicPtr<Slab>; CLASSES],
     /// The slab of each class that trim has parked.
@@ -136,7 +140,7 @@ impl Heap {
             step: [const { AtomicPtr::new((&raw const NOBODY).cast_mut()) }; STEPS],
             current: [const { AtomicPtr::new((&raw const NOBODY).cast_mut()) }; CLASSES],
             lock: Lock::new(),
-            kind: Cell::new(kind),
+            kind: AtomicU8::new(kind as u8),
             listed: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
             parked: [const { Cell::new(ptr::null()) }; CLASSES],
             all: AtomicPtr::new(ptr::null_mut()),
@@ -165,9 +169,25 @@ impl Heap {
         ptr::eq(self, mine())
     }
 
-    /// Whether blocks are taken under the lock, by any thread.
-    fn is_locked_kind(&self) -> bool {
-        matches!(self.kind.get(), Kind::Shared | Kind::Explicit)
+    /// What the heap serves. It changes under the lock.
+    fn kind(&self) -> Kind {
+        const KINDS: [Kind; 5] = [
+            Kind::Spare,
+            Kind::Thread,
+            Kind::Orphan,
+            Kind::Shared,
+            Kind::Explicit,
+        ];
+        KINDS[usize::from(self.kind.load(Ordering::Relaxed))]
+    }
+
+    fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    /// Whether no thread uses the heap without its lock but the calling one.
+    fn is_ours_under_lock(&self) -> bool {
+        self.kind() != Kind::Thread || self.is_mine()
     }
 
     #[inline(always)]

@@ -34,7 +34,7 @@ impl Heap {
     pub(super) fn park_idle(&'static self) -> usize {
         // Without keys the fast path knows one end of a list only.
         let possible = cfg!(feature = "checks") && process::has_barrier();
-        if self.kind.get() != Kind::Thread || self.is_mine() || !possible {
+        if self.kind() != Kind::Thread || self.is_mine() || !possible {
             return 0;
         }
         let idle = |class: &SizeClass| {

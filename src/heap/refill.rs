@@ -96,7 +96,7 @@ impl Heap {
 
     /// Whether the next block of a class comes from the shared heap; counts.
     fn takes_starters(&self, class: SizeClass) -> bool {
-        if self.kind.get() != Kind::Thread || self.first.get() || class.size() > STEP_MAX {
+        if self.kind() != Kind::Thread || self.first.get() || class.size() > STEP_MAX {
             return false;
         }
         let started = &self.started[class.index()];
@@ -162,9 +162,21 @@ impl Heap {
 
     /// A slab of the class whose thread has died.
     fn adopt_shared(&self, class: SizeClass) -> Option<&'static Slab> {
-        if self.kind.get() != Kind::Thread
-            || SHARED.first_listed(class).is_none() && !SHARED.inbox.has_any()
-        {
+        if self.kind() != Kind::Thread {
+            return None;
+        }
+        loop {
+            if let Some(slab) = self.adopt_listed(class) {
+                return Some(slab);
+            }
+            if !registry::bury_an_orphan() {
+                return None;
+            }
+        }
+    }
+
+    fn adopt_listed(&self, class: SizeClass) -> Option<&'static Slab> {
+        if SHARED.first_listed(class).is_none() && !SHARED.inbox.has_any() {
             return None;
         }
         let _guard = SHARED.lock.lock();

@@ -1,8 +1,9 @@
 //! The registry: all heaps, how a thread gets one, and what becomes of it.
 //!
-//! A thread's first allocation takes a spare heap, or a new one. When the
-//! thread dies, its slabs go to the shared heap, where whoever needs their
-//! class adopts them; the heap itself is spare again.
+//! A thread's first allocation takes the heap of a thread that has died, with
+//! its slabs, or a spare one, or a new one. When a thread wants a slab before
+//! such an *orphan* has found a thread, the orphan's slabs go to the shared
+//! heap, where whoever needs their class adopts them; the heap is spare then.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -11,12 +12,10 @@ use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
 use crate::os::{hooks, memory, slot};
 use crate::slab::State;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Lock, Locked};
 
 struct Registry {
-    /// All heaps that ever were, linked; the shared one is not among them.
-    heaps: *const Heap,
     /// Memory for heaps that has not been used yet.
     unused: usize,
     unused_end: usize,
@@ -24,11 +23,15 @@ struct Registry {
     started: bool,
 }
 
-// SAFETY: the pointer is to heaps, which any thread may use.
-unsafe impl Send for Registry {}
+/// All heaps that ever were, linked; the shared one is not among them. New
+/// ones come in front, under the registry's lock, and none goes, so that
+/// anybody may walk along.
+static HEAPS: AtomicPtr<Heap> = AtomicPtr::new(ptr::null_mut());
+
+/// How many heaps are orphans, at least about.
+static ORPHANS: AtomicUsize = AtomicUsize::new(0);
 
 static REGISTRY: Locked<Registry> = Locked::new(Registry {
-    heaps: ptr::null(),
     unused: 0,
     unused_end: 0,
     started: false,
@@ -66,7 +69,7 @@ pub(super) fn thread_heap() -> &'static Heap {
         THREAD_EXIT.register(at_thread_exit);
         registry.started = true;
     }
-    let Some(heap) = registry.take_spare(Kind::Thread) else {
+    let Some(heap) = registry.take(Kind::Thread) else {
         // Without memory for a heap the thread lives off the shared one.
         return &GONE;
     };
@@ -83,13 +86,13 @@ unsafe extern "C" fn at_thread_exit(heap: *mut c_void) {
     // Destructors that run after this one may still allocate and free.
     slot::set(GONE.id());
     if let Some(heap) = Heap::from_id(heap.cast()) {
-        heap.inherit();
+        heap.orphan();
     }
 }
 
 /// A new explicit heap; `None`: out of memory.
 pub fn create() -> Option<&'static Heap> {
-    REGISTRY.lock().take_spare(Kind::Explicit)
+    REGISTRY.lock().take(Kind::Explicit)
 }
 
 /// Frees all blocks of an explicit heap, and the heap.
@@ -115,10 +118,10 @@ pub unsafe fn destroy(heap: &'static Heap) {
 /// Calls `each` with every heap that is in use, the shared one first, under
 /// its lock.
 pub(super) fn for_each(mut each: impl FnMut(&'static Heap)) {
-    let registry = REGISTRY.lock();
-    for heap in core::iter::once(&SHARED).chain(registry.all()) {
+    let _registry = REGISTRY.lock();
+    for heap in core::iter::once(&SHARED).chain(all()) {
         let _guard = heap.lock.lock();
-        if heap.kind.get() != Kind::Spare {
+        if heap.kind() != Kind::Spare {
             each(heap);
         }
     }
@@ -130,30 +133,63 @@ pub(super) fn for_each(mut each: impl FnMut(&'static Heap)) {
 ///
 /// The caller holds the registry's lock.
 pub(super) unsafe fn for_each_unlocked(mut each: impl FnMut(&'static Heap)) {
-    // SAFETY: the caller holds the lock.
-    let registry = unsafe { REGISTRY.get_held() };
-    registry.all().for_each(&mut each);
+    all().for_each(&mut each);
     each(&SHARED);
 }
 
-impl Registry {
-    fn all(&self) -> impl Iterator<Item = &'static Heap> + use<> {
-        // SAFETY: heaps are never unmapped.
-        let heap = |pointer: *const Heap| unsafe { pointer.as_ref() };
-        core::iter::successors(heap(self.heaps), move |at| {
-            heap(at.next.load(Ordering::Relaxed))
-        })
-    }
+fn all() -> impl Iterator<Item = &'static Heap> {
+    // SAFETY: heaps are never unmapped.
+    let heap = |pointer: *mut Heap| unsafe { pointer.as_ref() };
+    // Acquire pairs with the Release in `make`: who finds a heap sees it made.
+    core::iter::successors(heap(HEAPS.load(Ordering::Acquire)), move |at| {
+        heap(at.next.load(Ordering::Relaxed))
+    })
+}
 
-    /// A heap that nobody has, of this kind from now on.
-    fn take_spare(&mut self, kind: Kind) -> Option<&'static Heap> {
-        let spare = self.all().find(|heap| heap.kind.get() == Kind::Spare);
-        let heap = match spare {
+/// Gives the slabs of one orphan to the shared heap. Returns whether there
+/// was one. The caller may hold the lock of another heap.
+pub(super) fn bury_an_orphan() -> bool {
+    if ORPHANS.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    for heap in all().filter(|heap| heap.kind() == Kind::Orphan) {
+        // Fork takes the locks of heaps in another order.
+        if let Some(_guard) = heap.lock.try_lock()
+            && heap.kind() == Kind::Orphan
+        {
+            ORPHANS.fetch_sub(1, Ordering::Relaxed);
+            heap.inherit();
+            return true;
+        }
+    }
+    false
+}
+
+impl Registry {
+    /// A heap that nobody has, of this kind from now on. A thread gets one
+    /// that a dead thread has left, with its slabs, if there is one.
+    fn take(&mut self, kind: Kind) -> Option<&'static Heap> {
+        let of = |wanted: Kind| all().find(move |heap| heap.kind() == wanted);
+        let orphan = if kind == Kind::Thread {
+            of(Kind::Orphan)
+        } else {
+            None
+        };
+        if let Some(heap) = orphan {
+            let _guard = heap.lock.lock();
+            // Another thread may have buried it meanwhile.
+            if heap.kind() == Kind::Orphan {
+                ORPHANS.fetch_sub(1, Ordering::Relaxed);
+                heap.set_kind(Kind::Thread);
+                return Some(heap);
+            }
+        }
+        let heap = match of(Kind::Spare) {
             Some(heap) => heap,
             None => self.make()?,
         };
         let _guard = heap.lock.lock();
-        heap.kind.set(kind);
+        heap.set_kind(kind);
         heap.inbox.open();
         Some(heap)
     }
@@ -172,17 +208,26 @@ impl Registry {
             place.write(Heap::new(Kind::Spare));
             &*place
         };
-        heap.next.store(self.heaps.cast_mut(), Ordering::Relaxed);
-        self.heaps = heap;
+        heap.next
+            .store(HEAPS.load(Ordering::Relaxed), Ordering::Relaxed);
+        HEAPS.store(place, Ordering::Release);
         Some(heap)
     }
 }
 
 impl Heap {
-    /// Gives all slabs of a dead thread's heap to the shared heap.
-    pub(super) fn inherit(&'static self) {
-        let _registry = REGISTRY.lock();
+    /// Leaves the heap of a thread that dies to the next one.
+    fn orphan(&'static self) {
         let _guard = self.lock.lock();
+        self.set_kind(Kind::Orphan);
+        self.first.set(false);
+        self.give_back_free_slabs();
+        ORPHANS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives all slabs of a dead thread's heap to the shared heap. The caller
+    /// holds the lock.
+    pub(super) fn inherit(&'static self) {
         let _shared = SHARED.lock.lock();
         for slab in self.inbox.close() {
             self.receive(slab);
@@ -219,6 +264,6 @@ impl Heap {
             self.started[class.index()].set(0);
         }
         self.first.set(false);
-        self.kind.set(Kind::Spare);
+        self.set_kind(Kind::Spare);
     }
 }

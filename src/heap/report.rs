@@ -114,14 +114,14 @@ pub fn trim() -> usize {
 }
 
 impl Heap {
-    fn give_back_free_slabs(&'static self) {
+    pub(super) fn give_back_free_slabs(&'static self) {
         self.drain();
-        let may_use_current = self.is_locked_kind() || self.is_mine();
+        let may_use_current = self.is_ours_under_lock();
         self.for_each_slab(|slab| {
             if !matches!(slab.kind(), Kind::Small | Kind::Medium) {
                 return;
             }
-            if slab.state() == State::Parked && self.is_mine() {
+            if slab.state() == State::Parked && may_use_current {
                 self.unpark(slab.class());
                 self.list(slab);
             }
@@ -145,7 +145,7 @@ impl Heap {
     #[cfg(debug_assertions)]
     fn is_valid(&'static self) -> bool {
         let mut valid = true;
-        let is_still = self.is_locked_kind() || self.is_mine();
+        let is_still = self.is_ours_under_lock();
         self.for_each_slab(|slab| {
             valid &= slab.is_valid() && slab.holder() == self.id();
             if is_still

@@ -119,7 +119,7 @@ impl Heap {
     /// what is left, so that what they free meanwhile is taken into account:
     /// else the owner's last free would pass unseen.
     pub(super) fn rearm(&self, slab: &'static Slab) {
-        debug_assert!(self.kind.get() != super::Kind::Thread || self.is_mine());
+        debug_assert!(self.is_ours_under_lock());
         let handed_out = slab.handed_out();
         if !remote::others_free() {
             return slab.arm(handed_out, 0);
@@ -146,7 +146,7 @@ impl Heap {
         slab.remote().unset_queued();
         // The counter is the thread's: another one that is at the inbox, to
         // trim or to give a slab back, leaves it as it is.
-        if self.kind.get() != super::Kind::Thread || self.is_mine() {
+        if self.is_ours_under_lock() {
             self.rearm(slab);
         }
         self.list(slab);

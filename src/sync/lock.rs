@@ -69,6 +69,17 @@ impl Lock {
         Guard { lock: Some(self) }
     }
 
+    /// Takes the lock if nobody holds it, and not for a fork either.
+    pub fn try_lock(&self) -> Option<Guard<'_>> {
+        // Acquire pairs with the Release in `release`.
+        let taken = self
+            .word
+            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+        // Not `then_some`: it would make a guard in any case, and drop it.
+        taken.then(|| Guard { lock: Some(self) })
+    }
+
     /// Returns whether the lock was taken; `false`: it passes, this thread
     /// holds it already for a fork.
     #[cold]
@@ -167,16 +178,6 @@ impl<T> Locked<T> {
         }
     }
 
-    /// The data, for a caller that holds the lock by [`Lock::hold`].
-    ///
-    /// # Safety
-    ///
-    /// The lock is held by the caller, and nobody else has the data.
-    pub unsafe fn get_held(&self) -> &T {
-        // SAFETY: as the caller promises.
-        unsafe { &*self.data.get() }
-    }
-
     /// The lock itself, for fork.
     pub fn raw(&self) -> &Lock {
         &self.lock
@@ -198,5 +199,21 @@ impl<T> DerefMut for LockedGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard holds the lock.
         unsafe { &mut *self.data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn an_attempt_at_a_held_lock_leaves_it_held() {
+        let lock = Lock::new();
+        let guard = lock.lock();
+        assert!(lock.try_lock().is_none());
+        assert!(lock.try_lock().is_none());
+        drop(guard);
+        assert!(lock.try_lock().is_some());
+        assert!(lock.try_lock().is_some());
     }
 }
