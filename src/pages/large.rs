@@ -32,8 +32,10 @@ const ADAPTIVE_MAX: usize = 512 << 10;
 
 /// Kept mappings: how many, and how old in milliseconds. How many bytes they
 /// may have, with the live ones, is the recent peak of those.
-const KEPT: usize = 8;
+const KEPT: usize = 16;
 const KEPT_AGE: u64 = 500;
+/// The rest of a kept mapping stays kept if it has so many bytes.
+const REST_LEAST: usize = 64 << 10;
 /// How many must be freed, with no longer pauses in milliseconds, before any
 /// is kept.
 const CHURN_LEAST: usize = 4;
@@ -193,24 +195,47 @@ fn map_aligned(length: usize, alignment: usize) -> Option<Mapping> {
     Some(Mapping { address, ..mapping })
 }
 
-/// A kept mapping of this length, or one at most an eighth longer, cut.
+/// Makes a mapping of this length of one that is kept: of the shortest that is
+/// long enough, whose rest stays kept, or of the longest, if that is half of
+/// it. Pages that are resident cost far less than new ones.
 fn take_kept(length: usize) -> Option<Mapping> {
     let mut large = LARGE.lock();
-    let best = large
-        .kept
-        .iter_mut()
-        .filter(|kept| kept.length >= length && kept.length - length <= length / 8)
-        .min_by_key(|kept| kept.length)?;
-    let kept = core::mem::replace(best, NOTHING);
-    drop(large);
-    if kept.length > length {
-        // SAFETY: the tail is of a mapping that is nobody's now.
-        unsafe { memory::unmap(kept.address + length, kept.length - length) };
+    let long_enough = large.kept.iter_mut().filter(|kept| kept.length >= length);
+    if let Some(kept) = long_enough.min_by_key(|kept| kept.length) {
+        let address = kept.address;
+        let rest = Kept {
+            address: address + length,
+            length: kept.length - length,
+            ..*kept
+        };
+        let is_worth_it = rest.length >= REST_LEAST;
+        *kept = if is_worth_it { rest } else { NOTHING };
+        drop(large);
+        if !is_worth_it && rest.length > 0 {
+            unmap_all(&[rest]);
+        }
+        return Some(Mapping {
+            address,
+            clean: false,
+        });
     }
-    Some(Mapping {
-        address: kept.address,
-        clean: false,
-    })
+    let longest = large.kept.iter_mut().max_by_key(|kept| kept.length)?;
+    if longest.length < length / 2 {
+        return None;
+    }
+    let kept = core::mem::replace(longest, NOTHING);
+    drop(large);
+    // SAFETY: what was kept was taken out, and is nobody's now.
+    match unsafe { memory::remap(kept.address, kept.length, length) } {
+        Ok(address) => Some(Mapping {
+            address,
+            clean: false,
+        }),
+        Err(_) => {
+            unmap_all(&[kept]);
+            None
+        }
+    }
 }
 
 /// The length of the large block at an address, in bytes.
