@@ -18,8 +18,8 @@ impl Slab {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// Cuts the blocks of the next page, or of the next four where the run was
-    /// in use before, and puts them on the local list, which is empty.
+    /// Cuts the blocks of the next page and puts them on the local list, which
+    /// is empty.
     ///
     /// # Safety
     ///
@@ -27,13 +27,7 @@ impl Slab {
     pub unsafe fn carve(&self) {
         let (size, carved) = (self.size(), self.carved());
         let offset = carved as usize * size;
-        // Pages that are resident cost nothing to touch.
-        let stretch = if self.is_clean() {
-            size
-        } else {
-            size + 3 * PAGE
-        };
-        let page_end = (offset + stretch).next_multiple_of(PAGE);
+        let page_end = (offset + size).next_multiple_of(PAGE);
         let end = (carved + ((page_end - offset) / size) as u32).min(self.capacity());
         let mut address = self.start() + offset;
         let last = self.start() + (end as usize - 1) * size;
