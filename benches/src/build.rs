@@ -1,7 +1,7 @@
 //! Builds what is measured: the library, and the C programs of the scenarios.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,35 +17,62 @@ pub enum Checks {
 
 /// Builds `libbifold.so`, and returns where it is.
 pub fn library(checks: Checks) -> Outcome<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "-p", "bifold-ffi", "--release"])
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(workspace())
-        .stderr(Stdio::inherit());
+    let mut arguments: Vec<OsString> = vec!["-p".into(), "bifold-ffi".into()];
     if checks == Checks::None {
         // Elsewhere, so that the usual build stays where users look for it.
         let directory = workspace().join("target").join("unchecked");
-        command.arg("--no-default-features");
-        command.arg("--target-dir").arg(directory);
+        arguments.push("--no-default-features".into());
+        arguments.push("--target-dir".into());
+        arguments.push(directory.into());
     }
-    let output = command
+    cargo(&workspace(), &arguments, "libbifold.so", Stdio::inherit())
+}
+
+/// Builds an allocator of `benches/peers/`, and returns where its library is.
+pub fn peer(name: &str) -> Outcome<PathBuf> {
+    let arguments = [
+        "-p".into(),
+        format!("peer-{name}").into(),
+        "--target-dir".into(),
+        workspace().join("target").join("peers").into(),
+    ];
+    let directory = workspace().join("benches").join("peers");
+    let file = format!("libpeer_{name}.so");
+    cargo(&directory, &arguments, &file, Stdio::piped())
+}
+
+/// Runs cargo's release build, and returns where the library is that it names.
+fn cargo(
+    directory: &Path,
+    arguments: &[OsString],
+    library: &str,
+    errors: Stdio,
+) -> Outcome<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release"])
+        .arg("--message-format=json-render-diagnostics")
+        .args(arguments)
+        .current_dir(directory)
+        .stderr(errors)
         .output()
         .map_err(|error| format!("cargo: {error}"))?;
     if !output.status.success() {
-        return Err(format!("cargo can't build libbifold.so: {}", output.status));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let reason = errors.lines().find(|line| line.starts_with("error"));
+        let reason = reason.unwrap_or_default();
+        let status = output.status;
+        return Err(format!("cargo can't build {library}: {status} {reason}"));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    artifact(&messages)
+    artifact(&messages, library)
         .map(PathBuf::from)
-        .ok_or_else(|| "cargo names no libbifold.so".to_owned())
+        .ok_or_else(|| format!("cargo names no {library}"))
 }
 
-/// The path in cargo's messages that ends in `/libbifold.so`.
-fn artifact(messages: &str) -> Option<&str> {
-    let name = "/libbifold.so\"";
-    let end = messages.rfind(name)? + name.len() - 1;
+/// The path in cargo's messages that ends in the file's name.
+fn artifact<'a>(messages: &'a str, file: &str) -> Option<&'a str> {
+    let end = messages.rfind(&format!("/{file}\""))? + 1 + file.len();
     let start = messages[..end].rfind('"')? + 1;
     Some(&messages[start..end])
 }

@@ -1,15 +1,18 @@
 //! Measures bifold: `cargo run --release -p bifold-bench -- --help`.
 //!
-//! `bars` prints what the project has set itself, each figure beside its bar.
+//! `bars` prints what the project has set itself, each figure beside its bar;
+//! `compare` shows bifold beside its peers, over the workloads of `work`.
 //! How the figures are taken is `measure`'s business, which the tests share.
 
 mod allocators;
 mod bars;
 mod build;
+mod compare;
 #[path = "../../tests/measure/mod.rs"]
 mod measure;
 mod programs;
 mod table;
+mod work;
 
 use std::process::ExitCode;
 
@@ -26,11 +29,21 @@ struct Arguments {
 enum Action {
     /// Print the bars, and exit with 1 when one is missed
     Bars(bars::Arguments),
+    /// Run every workload under every allocator, side by side
+    Compare(compare::Arguments),
+    /// Run one workload, and print what it took
+    Work(work::Arguments),
+    /// Run one real program, and print what it took
+    #[command(hide = true)]
+    Program(compare::ProgramArguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Action::Bars(arguments) => bars::print(&arguments),
+        Action::Compare(arguments) => compare::print(&arguments),
+        Action::Work(arguments) => work::run(&arguments),
+        Action::Program(arguments) => compare::run_program(&arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

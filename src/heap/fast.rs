@@ -108,22 +108,8 @@ pub fn allocate_block(class: SizeClass) -> Option<Fresh> {
 /// ends the process with a message, in so far as it can be told.
 #[inline(always)]
 pub unsafe fn free(address: *mut u8) {
-    let base = window::base();
-    let Some(slab) = Slab::of(base, address as usize) else {
-        return lookup::free_outside(address);
-    };
-    if slab.is_not_of(slot::get()) {
-        return remote::free_elsewhere(address);
-    }
-    if cfg!(feature = "checks") && !slab.is_small_block(address as usize) {
-        return not_a_block(address);
-    }
-    // SAFETY: the thread owns the slab, and the address is a block of it.
-    match unsafe { slab.push(address) } {
-        Ok(false) => {}
-        Ok(true) => settle::settle_own(address),
-        Err(()) => freed_twice(address),
-    }
+    // SAFETY: as the caller promises.
+    unsafe { release::<true>(address) }
 }
 
 /// Frees a block whose requested size the caller knows, so that the test for
@@ -134,15 +120,27 @@ pub unsafe fn free(address: *mut u8) {
 /// As for [`free`], and the address is what an allocation returned.
 #[inline(always)]
 pub unsafe fn free_sized(address: *mut u8) {
-    let base = window::base();
-    let Some(slab) = Slab::of(base, address as usize) else {
+    // SAFETY: as the caller promises.
+    unsafe { release::<false>(address) }
+}
+
+/// # Safety
+///
+/// As for [`free`], or without the `TEST` for interior pointers for
+/// [`free_sized`].
+#[inline(always)]
+unsafe fn release<const TEST: bool>(address: *mut u8) {
+    let Some(slab) = Slab::of(window::base(), address as usize) else {
         return lookup::free_outside(address);
     };
     if slab.is_not_of(slot::get()) {
         return remote::free_elsewhere(address);
     }
+    if TEST && cfg!(feature = "checks") && !slab.is_small_block(address as usize) {
+        return not_a_block(address);
+    }
     debug_assert!(slab.is_small_block(address as usize));
-    // SAFETY: as in `free`.
+    // SAFETY: the thread owns the slab, and the address is a block of it.
     match unsafe { slab.push(address) } {
         Ok(false) => {}
         Ok(true) => settle::settle_own(address),
