@@ -125,7 +125,7 @@ impl SizeClass {
         debug_assert!(alignment.is_power_of_two() && alignment <= 4096);
         let mut class = Self::for_size(size.max(alignment))?;
         // A power of two is never more than seven classes away.
-        while class.size() % alignment != 0 {
+        while class.size() & (alignment - 1) != 0 {
             class = Self(class.0 + 1);
             if class.index() == CLASSES {
                 return None;
