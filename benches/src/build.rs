@@ -123,3 +123,15 @@ fn is_younger(path: &Path, directory: &Path) -> bool {
             .all(|entry| changed(&entry.path()).is_ok_and(|time| time < built))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::artifact;
+
+    #[test]
+    fn cargo_names_the_library() {
+        let messages = r#"{"filenames":["/a/libb.rlib","/a/c/libb.so"],"fresh":true}"#;
+        assert_eq!(artifact(messages, "libb.so"), Some("/a/c/libb.so"));
+        assert_eq!(artifact(messages, "libc.so"), None);
+    }
+}
