@@ -1,6 +1,6 @@
 // Two threads at the same slabs: one frees its own blocks while the other
-// frees into them, gives them back, or trims. Each case is a race that once
-// was lost; it is run for as long as the machine then needed to lose it.
+// frees into them, gives them back, or trims. Each case is a race, and is run
+// for long enough to lose it some times where it can be lost.
 
 #include "check.h"
 #include <malloc.h>
