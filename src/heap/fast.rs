@@ -141,6 +141,17 @@ unsafe fn release<const TEST: bool>(address: *mut u8) {
     }
     debug_assert!(slab.is_small_block(address as usize));
     // SAFETY: the thread owns the slab, and the address is a block of it.
+    unsafe { release_own(slab, address) }
+}
+
+/// Frees a block of a slab of the calling thread's.
+///
+/// # Safety
+///
+/// As for [`Slab::push`].
+#[inline(always)]
+pub(super) unsafe fn release_own(slab: &'static Slab, address: *mut u8) {
+    // SAFETY: as the caller promises.
     match unsafe { slab.push(address) } {
         Ok(false) => {}
         Ok(true) => settle::settle_own(address),

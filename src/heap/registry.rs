@@ -46,7 +46,7 @@ static THREAD_EXIT: hooks::ThreadExit = hooks::ThreadExit::new();
 static START: extern "C" fn() = start;
 
 /// Guards forks. Called once, from `.init_array`.
-pub extern "C" fn start() {
+extern "C" fn start() {
     hooks::at_fork(fork::prepare, fork::parent, fork::child);
 }
 
@@ -234,12 +234,7 @@ impl Heap {
         }
         self.for_each_slab(|slab| {
             match slab.state() {
-                State::Current => {
-                    // A count that makes no sense is left for whoever takes
-                    // blocks from the slab to report.
-                    let free = slab.count_free().unwrap_or(0);
-                    slab.arm(slab.carved() - free, 0);
-                }
+                State::Current => slab.recount(),
                 State::Listed => self.unlist(slab),
                 State::Parked => {
                     self.unpark(slab.class());

@@ -3,8 +3,8 @@
 
 use core::ptr;
 
-use super::fast::freed_twice;
-use super::settle::{announce, settle_own};
+use super::fast::{freed_twice, release_own};
+use super::settle::announce;
 use super::{Heap, lookup};
 use crate::fatal::die;
 use crate::os::slot;
@@ -25,11 +25,7 @@ pub(super) fn free_elsewhere(address: *mut u8) {
         return lookup::free_outside(address);
     }
     // SAFETY: the slab is the calling thread's, and the address is a block.
-    match unsafe { slab.push(address) } {
-        Ok(false) => {}
-        Ok(true) => settle_own(address),
-        Err(()) => freed_twice(address),
-    }
+    unsafe { release_own(slab, address) }
 }
 
 /// Frees an address in the window that is not in a slab of the calling
@@ -41,7 +37,7 @@ fn free_not_mine(address: *mut u8) {
     };
     match slab.kind() {
         Kind::Run => free_run(address),
-        Kind::Small | Kind::Medium if slab.is_block(address as usize) => free_remote(address),
+        Kind::Small | Kind::Medium if slab.is_block(address as usize) => free_remote(slab, address),
         _ => lookup::free_outside(address),
     }
 }
@@ -56,11 +52,7 @@ pub(super) fn others_free() -> bool {
 
 /// Frees a block of another heap's slab.
 #[inline(never)]
-fn free_remote(address: *mut u8) {
-    let base = window::base();
-    let Some(slab) = Slab::of(base, address as usize) else {
-        return;
-    };
+fn free_remote(slab: &'static Slab, address: *mut u8) {
     if !others_free() {
         // Relaxed: a counter that is armed the other way is looked at later.
         OTHERS_FREE.store(true, Ordering::Relaxed);
@@ -147,10 +139,8 @@ fn take_down_run(address: *mut u8, heap: Option<&'static Heap>) -> bool {
 /// Frees all that an explicit heap has; nothing of it is in use.
 pub(super) fn free_all(heap: &'static Heap) {
     heap.for_each_slab(|slab| {
-        heap.disown(slab);
-        let (lease, dirty) = slab.take_down();
-        // SAFETY: the heap's owner says that no block is in use any more.
-        unsafe { zone::lock().give(lease, dirty) };
+        // The heap's owner says that no block is in use any more.
+        heap.give_back(slab);
     });
     large::free_all_of(heap.id() as usize);
 }

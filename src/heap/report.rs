@@ -114,6 +114,8 @@ pub fn trim() -> usize {
 }
 
 impl Heap {
+    /// Gives the slabs that are wholly free to the zone. The caller holds the
+    /// lock; what another thread allocates from is left to it.
     pub(super) fn give_back_free_slabs(&'static self) {
         self.drain();
         let may_use_current = self.is_ours_under_lock();
@@ -129,9 +131,8 @@ impl Heap {
                 if !may_use_current || live_blocks(slab) > 0 {
                     return;
                 }
-                let free = slab.count_free().unwrap_or(0);
                 self.unset_current(slab.class());
-                slab.arm(slab.carved() - free, 0);
+                slab.recount();
                 self.list(slab);
             }
             if slab.state() == State::Listed {

@@ -183,7 +183,8 @@ impl Heap {
         self.disown(slab);
         let (lease, dirty) = slab.take_down();
         // SAFETY: no block of the slab is in use, no list has it, and it is
-        // in no inbox: a queued slab is never listed.
+        // in no inbox: a queued slab is never listed, and an explicit heap's
+        // inbox is emptied before its slabs go.
         unsafe { zone::lock().give(lease, dirty) };
     }
 }
@@ -192,8 +193,8 @@ impl Heap {
 pub(super) fn announce(slab: &'static Slab) {
     let sent = Heap::from_id(slab.holder()).is_some_and(|holder| holder.inbox.push(slab));
     if !sent {
-        // The holder's thread is dying, and its slabs go to the shared heap,
-        // whose inbox is never closed.
+        // The holder's slabs are just going to the shared heap, whose inbox
+        // is never closed.
         SHARED.inbox.push(slab);
     }
 }

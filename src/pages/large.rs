@@ -7,9 +7,9 @@
 //! than either.
 //!
 //! The threshold adapts as glibc's does (mallopt(3), `M_MMAP_THRESHOLD`): a
-//! freed mapping that could have been a run raises it to its size, since a
-//! program that frees such blocks is likely to want more of them. A threshold
-//! that somebody set stays.
+//! freed mapping raises it to its size, up to [`ADAPTIVE_MAX`], since a program
+//! that frees such blocks is likely to want more of them. A threshold that
+//! somebody set stays.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -23,7 +23,7 @@ use crate::sync::{Lock, Locked};
 /// The longest request that can be a run, in bytes.
 pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
 /// The threshold at first, in bytes.
-pub const DEFAULT_THRESHOLD: usize = 128 << 10;
+const DEFAULT_THRESHOLD: usize = 128 << 10;
 
 /// The highest that the threshold becomes by itself. Longer runs come and go
 /// at lengths that do not fit each other, and cost more memory than they save

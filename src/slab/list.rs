@@ -181,6 +181,14 @@ impl Slab {
             .then_some(count)
     }
 
+    /// Makes the count of a current slab exact, as it must be before the slab
+    /// is listed. Nobody is at its list. A list that makes no sense counts as
+    /// empty: whoever takes blocks from it reports that.
+    pub fn recount(&self) {
+        let free = self.count_free().unwrap_or(0);
+        self.arm(self.carved() - free, 0);
+    }
+
     /// Calls `each` with the blocks of a list. Returns whether the list has
     /// an end, and no more blocks than have been cut.
     #[inline]
