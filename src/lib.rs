@@ -82,6 +82,8 @@ mod global;
 #[cfg(not(loom))]
 mod heap;
 #[cfg(not(loom))]
+mod options;
+#[cfg(not(loom))]
 mod os;
 mod pages;
 #[cfg(not(loom))]
@@ -93,20 +95,22 @@ mod text;
 
 #[cfg(not(loom))]
 pub use global::{AllocError, Bifold, Heap, trim};
+#[cfg(not(loom))]
+pub use options::{Advice, Figures as FiguresAtExit, HugePages, Lock, Purge};
 
 /// For `bifold-ffi` alone: no promise is made about what is in here.
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod internals {
     pub use crate::fatal::die;
+    pub use crate::heap::set_parameter;
     pub use crate::heap::{
-        Figures, Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free,
-        free_sized, reallocate, trim, usable_size,
+        Caller, Figures, Null, allocate, allocate_aligned, allocate_zeroed, figures, free,
+        free_sized, reallocate, start, trim, usable_size,
     };
+    pub use crate::options::Id as Parameter;
     pub use crate::os::memory::page_size;
-    pub use crate::os::process::{program_name, set_errno, variable, write_stderr};
-    pub use crate::pages::large::set_threshold as set_mmap_threshold;
-    pub use crate::pages::zone::set_growth;
+    pub use crate::os::process::{set_errno, write_stderr};
     pub use crate::size_class::SizeClass;
     pub use crate::text::Text;
 }

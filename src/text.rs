@@ -34,6 +34,37 @@ impl<const N: usize> Text<N> {
         }
     }
 
+    /// Appends bytes from elsewhere: what is no printable ASCII becomes `?`.
+    pub fn printable(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.byte(if matches!(byte, b' '..=b'~') {
+                byte
+            } else {
+                b'?'
+            });
+        }
+    }
+
+    /// Appends text in capitals.
+    pub fn capitals(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.byte(byte.to_ascii_uppercase());
+        }
+    }
+
+    /// Appends a number of bytes in the largest unit, up to MiB, that it is a
+    /// whole number of.
+    pub fn size(&mut self, bytes: usize) {
+        let (unit, name) = match bytes.trailing_zeros() {
+            _ if bytes == 0 => (1, " bytes"),
+            20.. => (1 << 20, " MiB"),
+            10.. => (1 << 10, " KiB"),
+            _ => (1, " bytes"),
+        };
+        self.decimal(bytes / unit);
+        self.text(name);
+    }
+
     /// Appends a number in decimal.
     pub fn decimal(&mut self, number: usize) {
         let mut divisor = 1;

@@ -14,18 +14,19 @@ const PAGE: usize = 4096;
 const LARGEST_ALIGNMENT: usize = 1 << 62;
 
 /// Null with `errno`: the C way.
+#[derive(Clone, Copy)]
 struct Enomem;
 
-impl inner::OnFailure for Enomem {
+impl inner::Caller for Enomem {
     #[cold]
-    fn failed(_: usize, _: usize) -> *mut u8 {
+    fn failed(self, _: usize, _: usize) -> *mut u8 {
         inner::set_errno(libc::ENOMEM);
         ptr::null_mut()
     }
 }
 
 fn out_of_memory() -> *mut c_void {
-    <Enomem as inner::OnFailure>::failed(0, 0).cast()
+    inner::Caller::failed(Enomem, 0, 0).cast()
 }
 
 #[cold]
@@ -37,7 +38,7 @@ fn invalid_argument() -> *mut c_void {
 /// Allocates `size` bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    inner::allocate::<Enomem>(size).cast()
+    inner::allocate(size, Enomem).cast()
 }
 
 /// Frees a block.
@@ -55,7 +56,7 @@ pub unsafe extern "C" fn free(block: *mut c_void) {
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
-        Some(size) => inner::allocate_zeroed::<Enomem>(size, 1).cast(),
+        Some(size) => inner::allocate_zeroed(size, 1, Enomem).cast(),
         None => out_of_memory(),
     }
 }
@@ -63,7 +64,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 #[inline(always)]
 unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
     if block.is_null() {
-        return inner::allocate::<Enomem>(size).cast();
+        return inner::allocate(size, Enomem).cast();
     }
     if size == 0 {
         // SAFETY: as the caller promises.
@@ -71,7 +72,7 @@ unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
         return ptr::null_mut();
     }
     // SAFETY: as the caller promises.
-    unsafe { inner::reallocate::<Enomem>(block.cast(), size) }.cast()
+    unsafe { inner::reallocate(block.cast(), size, Enomem) }.cast()
 }
 
 /// Changes a block's length.
@@ -104,7 +105,7 @@ pub unsafe extern "C" fn reallocarray(
 }
 
 fn aligned(alignment: usize, size: usize) -> *mut c_void {
-    inner::allocate_aligned::<Enomem>(size, alignment).cast()
+    inner::allocate_aligned(size, alignment, Enomem).cast()
 }
 
 /// Allocates `size` bytes at a multiple of `alignment`, a power of two.
@@ -142,7 +143,7 @@ pub unsafe extern "C" fn posix_memalign(
     if !alignment.is_power_of_two() || alignment < size_of::<*mut c_void>() {
         return libc::EINVAL;
     }
-    let new = inner::allocate_aligned::<inner::Null>(size, alignment);
+    let new = inner::allocate_aligned(size, alignment, inner::Null);
     if new.is_null() {
         return libc::ENOMEM;
     }

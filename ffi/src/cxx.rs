@@ -23,7 +23,7 @@ unsafe extern "C" {
 }
 
 extern "C" fn allocate(size: usize, alignment: usize) -> *mut c_void {
-    inner::allocate_aligned::<inner::Null>(size, alignment).cast()
+    inner::allocate_aligned(size, alignment, inner::Null).cast()
 }
 
 extern "C" fn die(size: usize) {
@@ -34,22 +34,24 @@ extern "C" fn die(size: usize) {
 }
 
 /// Handlers, then an exception.
+#[derive(Clone, Copy)]
 struct Throw;
 
-impl inner::OnFailure for Throw {
+impl inner::Caller for Throw {
     #[inline(always)]
-    fn failed(size: usize, alignment: usize) -> *mut u8 {
+    fn failed(self, size: usize, alignment: usize) -> *mut u8 {
         // SAFETY: the function has no preconditions.
         unsafe { bifold_new_failed(size, alignment, allocate, die) }.cast()
     }
 }
 
 /// Handlers, then null.
+#[derive(Clone, Copy)]
 struct Nothing;
 
-impl inner::OnFailure for Nothing {
+impl inner::Caller for Nothing {
     #[inline(always)]
-    fn failed(size: usize, alignment: usize) -> *mut u8 {
+    fn failed(self, size: usize, alignment: usize) -> *mut u8 {
         // SAFETY: the function has no preconditions.
         unsafe { bifold_new_nothrow_failed(size, alignment, allocate) }.cast()
     }
@@ -62,7 +64,7 @@ macro_rules! operators_new {
             #[unsafe(no_mangle)]
             pub extern "C" fn $name(size: usize $(, $more: $type)*) -> *mut c_void {
                 let alignment = Alignment(1)$(.or($more))*.0;
-                inner::allocate_aligned::<$failed>(size, alignment).cast()
+                inner::allocate_aligned(size, alignment, $failed).cast()
             }
         )*
     };

@@ -4,37 +4,34 @@
 
 use core::ffi::c_int;
 
-use crate::inner;
+use crate::inner::{self, Parameter};
 
-/// glibc's largest `M_MMAP_THRESHOLD` (`HEAP_MAX_SIZE / 2`).
+/// glibc's largest `M_MMAP_THRESHOLD` (`HEAP_MAX_SIZE / 2`), and its largest
+/// `M_MXFAST`.
 const LARGEST_THRESHOLD: c_int = 32 << 20;
+const LARGEST_FAST: c_int = 160;
 
 /// Sets a parameter; returns 1, or 0 where bifold has none such or the value
-/// is out of range.
+/// is out of range. As in glibc, each of the first four ends the adapting of
+/// the mmap threshold. Each stands for an option of bifold's; `M_MXFAST` and
+/// `M_ARENA_TEST` have nothing to act on.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
-    let done = match parameter {
-        libc::M_MMAP_THRESHOLD if (0..=LARGEST_THRESHOLD).contains(&value) => {
-            inner::set_mmap_threshold(value as usize);
-            true
-        }
-        // No mappings of their own, as far as runs reach.
-        libc::M_MMAP_MAX if value == 0 => {
-            inner::set_mmap_threshold(usize::MAX);
-            true
-        }
-        libc::M_TOP_PAD if value >= 0 => {
-            inner::set_growth(value as usize);
-            true
-        }
-        // A number of mappings is not counted, there is no top to trim, and
-        // every thread has a heap: any value is as good as kept.
-        libc::M_MMAP_MAX | libc::M_TRIM_THRESHOLD | libc::M_ARENA_MAX | libc::M_ARENA_TEST => {
-            value >= 0 || parameter == libc::M_TRIM_THRESHOLD
-        }
-        _ => false,
+    let id = match parameter {
+        libc::M_MMAP_THRESHOLD if !(0..=LARGEST_THRESHOLD).contains(&value) => return 0,
+        libc::M_MMAP_THRESHOLD => Parameter::mmap_threshold,
+        libc::M_MMAP_MAX => Parameter::mmap_max,
+        libc::M_TOP_PAD => Parameter::growth,
+        libc::M_TRIM_THRESHOLD => Parameter::spare,
+        libc::M_PERTURB => Parameter::perturb,
+        libc::M_ARENA_MAX if value <= 0 => return 1,
+        libc::M_ARENA_MAX => Parameter::arena_max,
+        libc::M_ARENA_TEST => return 1,
+        libc::M_MXFAST => return (0..=LARGEST_FAST).contains(&value).into(),
+        _ => return 0,
     };
-    done.into()
+    inner::set_parameter(id, value.into());
+    1
 }
 
 /// Figures over all threads, in bytes: `arena` mapped for the heap, `hblks`

@@ -35,25 +35,6 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
-/// Runs when the library is loaded.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static START: extern "C" fn() = start;
-
-extern "C" fn start() {
-    if inner::variable(c"BIFOLD_VERBOSE").is_some_and(|value| value == c"1") {
-        let mut line = inner::Text::<160>::new();
-        line.text(concat!(
-            "bifold ",
-            env!("CARGO_PKG_VERSION"),
-            ": in use by "
-        ));
-        line.text(inner::program_name());
-        line.text("\n");
-        inner::write_stderr(line.bytes());
-    }
-}
-
 /// The library's version, as a C string.
 #[unsafe(no_mangle)]
 pub extern "C" fn bifold_version() -> *const core::ffi::c_char {

@@ -2,7 +2,8 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use crate::heap::{self, Null};
+use crate::heap::{self, Program};
+use crate::options::{Advice, Figures, HugePages, Lock, Purge, Settings, for_each_option};
 
 /// The process's allocator, for `#[global_allocator]`.
 ///
@@ -39,8 +40,24 @@ use crate::heap::{self, Null};
 ///     assert_eq!(numbers.iter().sum::<u32>(), 499_500);
 /// }
 /// ```
+///
+/// # Options
+///
+/// They are asked for where the allocator is made, and are in force from the
+/// process's first allocation on; the environment's `BIFOLD_*` variables win
+/// over them. The README has the table.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOCATOR: bifold::Bifold = bifold::Bifold::new()
+///     .purge_delay_ms(250)
+///     .thp(bifold::HugePages::Never);
+/// # fn main() { assert_eq!(vec![1, 2].len(), 2) }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Bifold(());
+pub struct Bifold {
+    settings: Settings,
+}
 
 impl Bifold {
     /// The allocator.
@@ -62,16 +79,49 @@ impl Bifold {
     /// }
     /// ```
     pub const fn new() -> Self {
-        Self(())
+        Self {
+            settings: Settings::none(),
+        }
+    }
+
+    #[inline(always)]
+    fn program(&self) -> Program<'_> {
+        Program(&self.settings)
     }
 }
+
+/// The option's name in the builder is its name in the table, with the unit of
+/// times behind it.
+macro_rules! builders {
+    ($($name:ident: $kind:expr, $type:ty = $default:expr, $range:expr,
+        $builder:ident($argument:ident), $help:literal;)+) => {
+        impl Bifold {
+            $(
+                #[doc = $help]
+                ///
+                /// # Panics
+                ///
+                /// With a value outside the option's range: of a `static`,
+                /// while it is compiled.
+                #[must_use]
+                pub const fn $builder(self, $argument: $type) -> Self {
+                    Self {
+                        settings: self.settings.$builder($argument),
+                    }
+                }
+            )+
+        }
+    };
+}
+
+for_each_option!(builders);
 
 // SAFETY: blocks are distinct, aligned, at least as long as asked for, and
 // stay until they are freed. Nothing here unwinds.
 unsafe impl GlobalAlloc for Bifold {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        heap::allocate_aligned::<Null>(layout.size(), layout.align())
+        heap::allocate_aligned(layout.size(), layout.align(), self.program())
     }
 
     #[inline]
@@ -82,14 +132,14 @@ unsafe impl GlobalAlloc for Bifold {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        heap::allocate_zeroed::<Null>(layout.size(), layout.align())
+        heap::allocate_zeroed(layout.size(), layout.align(), self.program())
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if layout.align() <= 16 {
             // SAFETY: the block came from `alloc`.
-            return unsafe { heap::reallocate::<Null>(block, new_size) };
+            return unsafe { heap::reallocate(block, new_size, self.program()) };
         }
         let usable = heap::usable_size(block);
         if new_size <= usable && new_size >= usable / 2 {
@@ -97,6 +147,14 @@ unsafe impl GlobalAlloc for Bifold {
         }
         // SAFETY: the block came from `alloc`, and the caller promises that
         // the new size makes a layout with the old alignment.
-        unsafe { heap::relocate::<Null>(block, layout.size(), new_size, layout.align()) }
+        unsafe {
+            heap::relocate(
+                block,
+                layout.size(),
+                new_size,
+                layout.align(),
+                self.program(),
+            )
+        }
     }
 }

@@ -18,6 +18,7 @@
 
 use super::{Heap, Kind, lookup, mine, refill, remote, settle};
 use crate::fatal::end;
+use crate::options::Settings;
 use crate::os::slot;
 use crate::pages::window;
 use crate::size_class::{GRAIN, GRAIN_SHIFT, MEDIUM_MAX, STEP_MAX, SizeClass};
@@ -42,60 +43,85 @@ impl Fresh {
     }
 }
 
-/// What becomes of a request for which there is no memory. It is the last
-/// thing that the cold end of a fast path does, so that the fast path need
-/// not look at what it returns.
-pub trait OnFailure {
-    /// Returns what the caller gets, mostly null.
-    fn failed(size: usize, alignment: usize) -> *mut u8;
+/// Who asks for a block. Only the cold ends of the fast paths look at it, so
+/// that it costs those nothing.
+pub trait Caller: Copy {
+    /// What becomes of a request for which there is no memory: returns what
+    /// the caller gets, mostly null. It is the last thing that a cold end
+    /// does, so that the fast path need not look at what it returns.
+    fn failed(self, size: usize, alignment: usize) -> *mut u8;
+
+    /// The options that the program was built with, if it has any.
+    #[inline(always)]
+    fn settings(&self) -> Option<&Settings> {
+        None
+    }
 }
 
-/// Null, and nothing else: the Rust way.
+/// Gets null, and nothing else.
+#[derive(Clone, Copy)]
 pub struct Null;
 
-impl OnFailure for Null {
+impl Caller for Null {
     #[inline(always)]
-    fn failed(_: usize, _: usize) -> *mut u8 {
+    fn failed(self, _: usize, _: usize) -> *mut u8 {
         core::ptr::null_mut()
     }
 }
 
-/// Allocates `size` bytes, aligned to 16. Out of memory: what `F` returns.
+/// Gets null, and has options: a Rust program.
+#[derive(Clone, Copy)]
+pub struct Program<'a>(pub &'a Settings);
+
+impl Caller for Program<'_> {
+    #[inline(always)]
+    fn failed(self, _: usize, _: usize) -> *mut u8 {
+        core::ptr::null_mut()
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Option<&Settings> {
+        Some(self.0)
+    }
+}
+
+/// Allocates `size` bytes, aligned to 16. Out of memory: what the
+/// caller gets then.
 #[inline(always)]
-pub fn allocate<F: OnFailure>(size: usize) -> *mut u8 {
+pub fn allocate(size: usize, caller: impl Caller) -> *mut u8 {
     if size > STEP_MAX {
-        return allocate_longer::<F>(size);
+        return allocate_longer(size, caller);
     }
     let slab = mine().at_step((size + (GRAIN - 1)) >> GRAIN_SHIFT);
     // SAFETY: the thread's own heap has only slabs that the thread owns.
     match unsafe { slab.pop() } {
         Ok(block) => block,
-        Err(refused) if Slab::is_end(refused) => refill::refill_small::<F>(size),
+        Err(refused) if Slab::is_end(refused) => refill::refill_small(size, caller),
         Err(block) => lost_mark(block),
     }
 }
 
 /// [`allocate`] above the 16-byte steps.
 #[inline(never)]
-fn allocate_longer<F: OnFailure>(size: usize) -> *mut u8 {
+fn allocate_longer(size: usize, caller: impl Caller) -> *mut u8 {
     if size > MEDIUM_MAX {
-        return super::request::allocate_run_or_large::<F>(size);
+        return super::request::allocate_run_or_large(size, caller);
     }
     let slab = mine().current(SizeClass::for_long(size));
     // SAFETY: as in `allocate`.
     match unsafe { slab.pop() } {
         Ok(block) => block,
-        Err(refused) if Slab::is_end(refused) => refill::refill_small::<F>(size),
+        Err(refused) if Slab::is_end(refused) => refill::refill_small(size, caller),
         Err(block) => lost_mark(block),
     }
 }
 
 /// Allocates a block of a class, with what is known of its contents.
-pub fn allocate_block(class: SizeClass) -> Option<Fresh> {
+pub fn allocate_block(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
     // SAFETY: as in `allocate`.
     match unsafe { mine().current(class).pop() } {
         Ok(block) => Some(Fresh::used(block)),
-        Err(refused) if Slab::is_end(refused) => refill::refill(class),
+        Err(refused) if Slab::is_end(refused) => refill::refill(class, caller),
         Err(block) => Some(Fresh::used(lost_mark(block))),
     }
 }

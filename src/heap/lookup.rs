@@ -1,6 +1,7 @@
 //! What an address is: which kind of block, or none.
 
 use super::remote::invalid;
+use super::tick;
 use crate::fatal::die;
 use crate::pages::{large, window};
 use crate::slab::{Kind, Slab};
@@ -77,8 +78,11 @@ pub fn usable_size(address: *mut u8) -> usize {
 #[cold]
 #[inline(never)]
 pub(super) fn free_outside(address: *mut u8) {
-    if address.is_null() || large::free(address as usize) {
+    if address.is_null() {
         return;
+    }
+    if large::free(address as usize) {
+        return tick::poll();
     }
     invalid("free of an invalid pointer", "double free", address);
 }

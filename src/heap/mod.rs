@@ -13,6 +13,9 @@
 //!  resize   realloc
 //!  registry thread birth and death, the shared heap, fork
 //!  report   figures over all threads; trim
+//!  start    the first call: options, and what they ask for
+//!  tick     what was free for long goes back
+//!  background  a thread that ticks while the program is idle
 //!  park     trim of a slab that a live thread has as its current one
 //! ```
 //!
@@ -21,6 +24,8 @@
 //! another thread can trim, count, or give back a slab that it emptied. Locks
 //! are taken in one order: registry, a heap, the shared heap, zone or large.
 
+mod announce;
+mod background;
 mod fast;
 mod fork;
 mod lists;
@@ -33,6 +38,8 @@ mod report;
 mod request;
 mod resize;
 mod settle;
+mod start;
+mod tick;
 
 use core::cell::Cell;
 use core::ptr;
@@ -45,12 +52,13 @@ use crate::slab::{Inbox, Slab};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
-pub use fast::{Null, OnFailure, allocate, free, free_sized};
+pub use fast::{Caller, Null, Program, allocate, free, free_sized};
 pub use lookup::usable_size;
 pub use registry::{create, destroy};
 pub use report::{Figures, figures, trim};
 pub use request::{allocate_aligned, allocate_zeroed};
 pub use resize::{reallocate, reallocate_in_place, relocate};
+pub use start::{ensure as start, set_parameter};
 
 /// What a heap serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use core::ptr;
 
 use super::{Heap, Kind};
 use crate::os::{memory, process};
-use crate::pages::PAGE;
+use crate::pages::{PAGE, fresh};
 use crate::size_class::SizeClass;
 use crate::slab::{Emptied, Slab, State};
 
@@ -99,7 +99,7 @@ impl Slab {
         // Whole OS pages of this slab, without those of the first block.
         let (from, to) = (
             self.start().next_multiple_of(os_page),
-            end.next_multiple_of(PAGE) / os_page * os_page,
+            end / os_page * os_page,
         );
         let keep = match first {
             Some(block) => (
@@ -111,7 +111,7 @@ impl Slab {
         let purge = |from: usize, to: usize| {
             // SAFETY: the pages are of blocks that are free, and no thread
             // takes them before it has the lock.
-            if from < to && unsafe { memory::purge(from, to - from) } {
+            if from < to && unsafe { fresh::purge(from, to - from) } {
                 to - from
             } else {
                 0

@@ -4,11 +4,11 @@
 //! current slab, blocks not cut yet in it, slabs that have woken up, slabs
 //! of dead threads, and last a new slab.
 
-use super::fast::{Fresh, OnFailure};
-use super::{GONE, Heap, Kind, SHARED, registry, report, request};
-use crate::pages::{PAGE, zone};
+use super::fast::{Caller, Fresh};
+use super::{GONE, Heap, Kind, SHARED, registry, report, request, start, tick};
+use crate::pages::{PAGE, fresh, zone};
 use crate::size_class::{STEP_MAX, SizeClass};
-use crate::slab::{Slab, State, UNKNOWN};
+use crate::slab::{Slab, State};
 
 /// Bytes of a class that a thread gets from the shared heap before it has a
 /// slab of its own: a page for each class is dear for a thread that wants
@@ -18,10 +18,10 @@ const STARTER_BYTES: usize = 1024;
 /// Allocates a request that found no block in the current slab of its class.
 #[cold]
 #[inline(never)]
-pub(super) fn refill_small<F: OnFailure>(size: usize) -> *mut u8 {
-    match refill(SizeClass::for_medium(size.max(1))) {
+pub(super) fn refill_small(size: usize, caller: impl Caller) -> *mut u8 {
+    match refill(SizeClass::for_medium(size.max(1)), caller) {
         Some(fresh) => fresh.block,
-        None => F::failed(size, 1),
+        None => caller.failed(size, 1),
     }
 }
 
@@ -29,7 +29,8 @@ pub(super) fn refill_small<F: OnFailure>(size: usize) -> *mut u8 {
 /// thread.
 #[cold]
 #[inline(never)]
-pub(super) fn refill(class: SizeClass) -> Option<Fresh> {
+pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
+    start::ensure(caller.settings());
     let heap = registry::thread_heap();
     let attempt = || {
         if core::ptr::eq(heap, &GONE) {
@@ -42,9 +43,21 @@ pub(super) fn refill(class: SizeClass) -> Option<Fresh> {
     };
     // Out of memory: what is kept elsewhere may help, and a page is easier to
     // find than a slab.
-    attempt()
+    let fresh = attempt()
         .or_else(|| if report::reclaim() { attempt() } else { None })
-        .or_else(|| request::run(class.size(), 1, None))
+        .or_else(|| request::run(class.size(), 1, None));
+    tick::poll();
+    fresh
+}
+
+/// Makes the pages resident that are about to be cut, with some behind them.
+#[cold]
+fn fault_around(slab: &Slab) {
+    let (start, next) = (slab.start(), slab.carved() as usize * slab.size());
+    let end = start + slab.pages() as usize * PAGE;
+    let to = start + (next + slab.size()).next_multiple_of(PAGE);
+    // SAFETY: the pages are the slab's, and nobody uses them yet.
+    unsafe { fresh::fault_around(start, end, start + next, to) };
 }
 
 impl Heap {
@@ -117,6 +130,9 @@ impl Heap {
             if !slab.can_carve() {
                 return None;
             }
+            if fresh::faults_around() {
+                fault_around(slab);
+            }
             if slab.size() >= PAGE {
                 // SAFETY: as in `refill`.
                 direct = Some(unsafe { slab.carve_one() });
@@ -125,11 +141,11 @@ impl Heap {
                 unsafe { slab.carve() };
             }
         }
-        slab.arm((slab.carved() - collected).max(slab.pause()), UNKNOWN);
+        slab.arm_current((slab.carved() - collected).max(slab.pause()), tick::cap());
         if let Some(block) = direct {
             return Some(Fresh {
                 block,
-                clean: slab.is_clean(),
+                clean: slab.is_zeroed(),
             });
         }
         // SAFETY: as in `refill`.
@@ -141,7 +157,7 @@ impl Heap {
     fn make_current(&self, slab: &'static Slab) {
         debug_assert!(slab.is_valid() && !slab.remote().is_queued());
         slab.set_state(State::Current);
-        slab.arm(slab.handed_out().max(slab.pause()), UNKNOWN);
+        slab.arm_current(slab.handed_out().max(slab.pause()), tick::cap());
         self.set_current(slab.class(), slab);
     }
 

@@ -5,7 +5,7 @@ use core::ptr;
 
 use super::fast::{freed_twice, release_own};
 use super::settle::announce;
-use super::{Heap, lookup};
+use super::{Heap, lookup, tick};
 use crate::fatal::die;
 use crate::os::slot;
 use crate::pages::{large, window, zone};
@@ -92,8 +92,9 @@ fn give_back_elsewhere(slab: &'static Slab) {
         {
             heap.give_back_if_free(slab);
         }
-        return;
+        break;
     }
+    tick::poll();
 }
 
 /// Frees a run.
@@ -102,15 +103,17 @@ fn free_run(address: *mut u8) {
     let Some(slab) = Slab::of(window::base(), address as usize) else {
         return;
     };
-    if let Some(heap) = Heap::from_id(slab.holder()) {
-        let _guard = heap.lock.lock();
-        if take_down_run(address, Some(heap)) {
-            return;
+    let done = match Heap::from_id(slab.holder()) {
+        Some(heap) => {
+            let _guard = heap.lock.lock();
+            take_down_run(address, Some(heap))
         }
-    } else if take_down_run(address, None) {
-        return;
+        None => take_down_run(address, None),
+    };
+    if !done {
+        return lookup::free_outside(address);
     }
-    lookup::free_outside(address);
+    tick::poll();
 }
 
 /// Takes a run out of the page map and gives it back. Returns `false` where

@@ -2,9 +2,9 @@
 
 use core::ptr;
 
-use super::fast::{Fresh, OnFailure, allocate, allocate_block};
-use super::{Heap, report};
-use crate::pages::{PAGE, large, zone};
+use super::fast::{Caller, Fresh, allocate, allocate_block};
+use super::{Heap, report, start};
+use crate::pages::{PAGE, fresh, large, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;
 
@@ -13,60 +13,64 @@ const REQUEST_MAX: usize = isize::MAX as usize;
 
 /// Allocates a request that is too long for a slab.
 #[inline(never)]
-pub(super) fn allocate_run_or_large<F: OnFailure>(size: usize) -> *mut u8 {
-    allocate_long::<F>(size, 1)
+pub(super) fn allocate_run_or_large(size: usize, caller: impl Caller) -> *mut u8 {
+    allocate_long(size, 1, caller)
 }
 
-fn allocate_long<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+fn allocate_long(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
+    start::ensure(caller.settings());
     match long(size, alignment, None) {
         Some(fresh) => fresh.block,
-        None => F::failed(size, alignment),
+        None => caller.failed(size, alignment),
     }
 }
 
 /// Allocates `size` bytes at a multiple of `alignment`, a power of two.
-/// Out of memory: what `F` returns.
+/// Out of memory: what the caller gets then.
 #[inline(always)]
-pub fn allocate_aligned<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+pub fn allocate_aligned(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     if alignment <= GRAIN {
-        return allocate::<F>(size);
+        return allocate(size, caller);
     }
-    allocate_overaligned::<F>(size, alignment)
+    allocate_overaligned(size, alignment, caller)
 }
 
 #[inline(never)]
-fn allocate_overaligned<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+fn allocate_overaligned(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     match class_for(size, alignment) {
-        Some(class) => allocate::<F>(class.size()),
-        None => allocate_long::<F>(size, alignment),
+        Some(class) => allocate(class.size(), caller),
+        None => allocate_long(size, alignment, caller),
     }
 }
 
 /// Allocates `size` bytes of zeros at a multiple of `alignment`, a power of
-/// two. Out of memory: what `F` returns. Memory that is known to read as zero
+/// two. Out of memory: what the caller gets then. Memory that is known to read as zero
 /// is not written to.
 #[inline(always)]
-pub fn allocate_zeroed<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+pub fn allocate_zeroed(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     if size <= STEP_MAX && alignment <= GRAIN {
-        let block = allocate::<F>(size);
+        let block = allocate(size, caller);
         if !block.is_null() {
             // SAFETY: the block is that long.
             unsafe { block.write_bytes(0, size) };
         }
         return block;
     }
-    allocate_longer_zeroed::<F>(size, alignment)
+    allocate_longer_zeroed(size, alignment, caller)
 }
 
 #[inline(never)]
-fn allocate_longer_zeroed<F: OnFailure>(size: usize, alignment: usize) -> *mut u8 {
+fn allocate_longer_zeroed(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     let fresh = match class_for(size, alignment) {
-        Some(class) => allocate_block(class),
-        None => long(size, alignment, None),
+        Some(class) => allocate_block(class, caller),
+        None => {
+            start::ensure(caller.settings());
+            long(size, alignment, None)
+        }
     };
     match fresh {
         Some(fresh) => fresh.zeroed(size),
-        None => F::failed(size, alignment),
+        None => caller.failed(size, alignment),
     }
 }
 
@@ -95,7 +99,8 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     if size > REQUEST_MAX || alignment > REQUEST_MAX - size {
         return None;
     }
-    let is_run = size <= large::threshold() && alignment <= large::RUN_MAX;
+    let is_run = alignment <= large::RUN_MAX
+        && (size <= large::threshold() || size <= large::RUN_MAX && large::are_too_many());
     let fresh = if is_run {
         run(size, alignment, heap).or_else(|| mapping(size, alignment, heap))
     } else {
@@ -126,9 +131,14 @@ pub(super) fn run(size: usize, alignment: usize, heap: Option<&'static Heap>) ->
         heap.adopt(run);
     }
     run.publish();
+    if fresh::faults_around() && lease.run.clean {
+        let (start, end) = (run.start(), run.start() + run.size());
+        // SAFETY: the run is the caller's.
+        unsafe { fresh::fault_around(start, end, start, start + 1) };
+    }
     Some(Fresh {
         block: run.start() as *mut u8,
-        clean: lease.run.clean,
+        clean: lease.zeroed,
     })
 }
 

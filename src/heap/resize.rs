@@ -1,6 +1,6 @@
 //! realloc: in place where the block, the run or the mapping has room.
 
-use super::fast::{OnFailure, free};
+use super::fast::{Caller, free};
 use super::lookup::{Found, find_or_die};
 use super::request::allocate_aligned;
 use crate::pages::{PAGE, large, window, zone};
@@ -9,16 +9,22 @@ use crate::slab::{Kind, Slab};
 
 /// Changes a block's length to `size` bytes, at least 1; the contents stay as
 /// far as both lengths reach. Returns where it is now. Out of memory: what
-/// `F` returns, mostly null, and the block is as it was.
+/// the caller gets then, mostly null, and the block is as it was.
 ///
 /// # Safety
 ///
 /// Nobody uses the block at its old address any more, unless null is
 /// returned. What is not a block ends the process with a message.
 #[inline(always)]
-pub unsafe fn reallocate<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
-    if let Some(slab) = Slab::of(window::base(), block as usize)
-        && slab.kind() == Kind::Small
+pub unsafe fn reallocate(block: *mut u8, size: usize, caller: impl Caller) -> *mut u8 {
+    let base = window::base();
+    if window::is_outside(base, block as usize) {
+        // SAFETY: as the caller promises.
+        return unsafe { reallocate_longer(block, size, caller) };
+    }
+    // SAFETY: the address is in the window.
+    let slab = unsafe { Slab::of_known(base, block as usize) };
+    if slab.kind() == Kind::Small
         && slab.is_small_block(block as usize)
         // SAFETY: the address is that of a block.
         && !unsafe { slab.is_marked(block) }
@@ -27,7 +33,7 @@ pub unsafe fn reallocate<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
         return block;
     }
     // SAFETY: as the caller promises.
-    unsafe { reallocate_longer::<F>(block, size) }
+    unsafe { reallocate_longer(block, size, caller) }
 }
 
 /// Whether a block of `usable` bytes is right for a request of `size`: one
@@ -41,7 +47,7 @@ fn stays(usable: usize, size: usize) -> bool {
 ///
 /// As for [`reallocate`].
 #[inline(never)]
-unsafe fn reallocate_longer<F: OnFailure>(block: *mut u8, size: usize) -> *mut u8 {
+unsafe fn reallocate_longer(block: *mut u8, size: usize, caller: impl Caller) -> *mut u8 {
     let found = find_or_die(
         block,
         "realloc of an invalid pointer",
@@ -51,7 +57,7 @@ unsafe fn reallocate_longer<F: OnFailure>(block: *mut u8, size: usize) -> *mut u
         return shrink_in_place(found, block, size);
     }
     // SAFETY: as the caller promises.
-    unsafe { resize::<F>(found, block, size) }
+    unsafe { resize(found, block, size, caller) }
 }
 
 /// Keeps the block where it is and gives whole pages behind it back.
@@ -65,12 +71,15 @@ fn shrink_in_place(found: Found, block: *mut u8, size: usize) -> *mut u8 {
     block
 }
 
+#[inline(never)]
 fn large_in_place(block: *mut u8, size: usize) -> *mut u8 {
     // Shortening a mapping needs no memory; if it fails all the same, the
     // block is long enough as it is.
     large::resize(block as usize, size).map_or(block, |address| address as *mut u8)
 }
 
+// Apart, so that a block that stays where it is costs no saved registers.
+#[inline(never)]
 fn shorten(run: &'static Slab, size: usize) {
     let (old, new) = (run.pages(), size.div_ceil(PAGE) as u32);
     if new < old {
@@ -85,11 +94,11 @@ fn shorten(run: &'static Slab, size: usize) {
 ///
 /// As for [`reallocate`].
 #[inline(never)]
-unsafe fn resize<F: OnFailure>(found: Found, block: *mut u8, size: usize) -> *mut u8 {
+unsafe fn resize(found: Found, block: *mut u8, size: usize, caller: impl Caller) -> *mut u8 {
     // SAFETY: as the caller promises.
     unsafe {
         extend(found, block, size)
-            .unwrap_or_else(|| relocate::<F>(block, found.usable(), size, GRAIN))
+            .unwrap_or_else(|| relocate(block, found.usable(), size, GRAIN, caller))
     }
 }
 
@@ -138,19 +147,20 @@ pub unsafe fn reallocate_in_place(block: *mut u8, size: usize, by_pages: bool) -
 }
 
 /// Moves a block of `usable` bytes to a new one of `size`, at a multiple of
-/// `alignment`, a power of two. Out of memory: what `F` returns, and nothing
-/// has changed.
+/// `alignment`, a power of two. Out of memory: what the caller gets
+/// then, and nothing has changed.
 ///
 /// # Safety
 ///
 /// As for [`reallocate`].
-pub unsafe fn relocate<F: OnFailure>(
+pub unsafe fn relocate(
     block: *mut u8,
     usable: usize,
     size: usize,
     alignment: usize,
+    caller: impl Caller,
 ) -> *mut u8 {
-    let new = allocate_aligned::<F>(size, alignment);
+    let new = allocate_aligned(size, alignment, caller);
     if !new.is_null() {
         // SAFETY: both blocks are at least that long, and distinct.
         unsafe {

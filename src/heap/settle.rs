@@ -18,12 +18,12 @@
 //! exact. A current slab's list is walked now and then, ever less often.
 
 use super::fast::lost_mark;
-use super::{Heap, SHARED, mine, remote};
+use super::{Heap, SHARED, mine, remote, tick};
 use crate::fatal::die;
 use crate::os::process;
 use crate::pages::{PAGE, large, window, zone};
 use crate::size_class::SizeClass;
-use crate::slab::{Kind, Slab, State, UNKNOWN};
+use crate::slab::{Kind, Slab, State};
 
 /// Milliseconds for which a class keeps its last slabs, though empty, after it
 /// has lost one.
@@ -34,6 +34,11 @@ const PARTING_PAUSE: u32 = 10;
 #[cold]
 #[inline(never)]
 pub(super) fn settle_own(block: *mut u8) {
+    look_at_slab_of(block);
+    tick::poll();
+}
+
+fn look_at_slab_of(block: *mut u8) {
     let heap = mine();
     let _guard = heap.lock.lock();
     // Another thread may have given the slab back since.
@@ -60,6 +65,9 @@ impl Heap {
     /// than a page is in use and the class has not lost its slab a moment
     /// ago, the slab is listed, ready to be given back.
     fn look_at_current(&'static self, slab: &'static Slab, block: *mut u8) -> bool {
+        if slab.rearm_current(tick::cap()) {
+            return false;
+        }
         // The calling thread is the owner, so nobody changes the list.
         let Some(free) = slab.count_free() else {
             lost_mark(block);
@@ -73,7 +81,7 @@ impl Heap {
             return true;
         }
         slab.tries().set((slab.tries().get() + 1).min(20));
-        slab.arm(live.max(slab.pause()), UNKNOWN);
+        slab.arm_current(live.max(slab.pause()), tick::cap());
         false
     }
 

@@ -58,3 +58,14 @@ pub fn at_fork(
     // `-z nodelete`. On failure (no memory this early) forks go unguarded.
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
+
+/// Has the function called when the process exits; see atexit(3). Returns
+/// whether it will be. May allocate.
+pub fn at_exit(function: unsafe extern "C" fn()) -> bool {
+    // SAFETY: the function lives as long as the library, which is linked with
+    // `-z nodelete`, and takes and returns nothing.
+    unsafe {
+        let function: extern "C" fn() = core::mem::transmute(function);
+        libc::atexit(function) == 0
+    }
+}

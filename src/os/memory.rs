@@ -8,8 +8,10 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use super::process;
 use rustix::mm::{
-    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, munmap,
+    Advice, MapFlags, MlockFlags, MremapFlags, ProtFlags, madvise, mlock, mlock_with,
+    mmap_anonymous, mremap, munmap,
 };
 
 /// The kernel refused a request for memory.
@@ -65,21 +67,36 @@ pub fn map(length: usize) -> Result<usize, MapError> {
 
 /// Maps `length` bytes at exactly `address`, where nothing is mapped yet.
 ///
-/// Kernels before 4.17 and valgrind take `MAP_FIXED_NOREPLACE` for a plain
-/// hint, so the place where the mapping landed decides.
-///
 /// # Errors
 ///
 /// [`MapError::Taken`] where something is mapped there already,
 /// [`MapError::Refused`] for everything else.
 pub fn map_at(address: usize, length: usize) -> Result<(), MapError> {
+    map_with(address, length, MapFlags::empty())
+}
+
+/// Maps `length` bytes of huge pages of 2^`shift` bytes, of which both are
+/// multiples, at exactly `address`; see mmap(2), `MAP_HUGETLB`.
+///
+/// # Errors
+///
+/// As for [`map_at`]; [`MapError::Refused`] where there are not so many such
+/// pages.
+pub fn map_hugetlb_at(address: usize, length: usize, shift: u32) -> Result<(), MapError> {
+    let size = MapFlags::from_bits_retain(shift << libc::MAP_HUGE_SHIFT);
+    map_with(address, length, MapFlags::HUGETLB | size)
+}
+
+/// Kernels before 4.17 and valgrind take `MAP_FIXED_NOREPLACE` for a plain
+/// hint, so the place where the mapping landed decides.
+fn map_with(address: usize, length: usize, flags: MapFlags) -> Result<(), MapError> {
     // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping.
     let placed = unsafe {
         mmap_anonymous(
             address as *mut c_void,
             length,
             ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE,
+            MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | flags,
         )
     };
     match placed {
@@ -133,16 +150,106 @@ pub unsafe fn remap(
     .map_err(|_| MapError::Refused)
 }
 
+/// How pages are given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purging {
+    /// `MADV_DONTNEED`: at once; what is locked is left alone.
+    Now,
+    /// `MADV_DONTNEED_LOCKED` (Linux 5.18): locked pages, too.
+    Locked,
+    /// `MADV_FREE`: when the kernel wants them. Until then they read as
+    /// before, or as zero.
+    Lazy,
+}
+
 /// Gives the physical pages of a range back and keeps the addresses. Returns
-/// whether the range is now known to read as zero.
+/// whether the kernel took them; the range is known to read as zero then,
+/// unless it was [`Purging::Lazy`].
 ///
 /// # Safety
 ///
 /// The range is the caller's own and its contents are dead.
-pub unsafe fn purge(address: usize, length: usize) -> bool {
+pub unsafe fn purge(address: usize, length: usize, how: Purging) -> bool {
+    const DONTNEED_LOCKED: i32 = 24;
+    let address = address as *mut c_void;
+    let advice = match how {
+        Purging::Now => Advice::LinuxDontNeed,
+        Purging::Lazy => Advice::LinuxFree,
+        Purging::Locked => {
+            // SAFETY: as the caller promises.
+            return purge_zeroes() && unsafe { advise(address, length, DONTNEED_LOCKED) };
+        }
+    };
     // SAFETY: as the caller promises.
-    purge_zeroes()
-        && unsafe { madvise(address as *mut c_void, length, Advice::LinuxDontNeed) }.is_ok()
+    purge_zeroes() && unsafe { madvise(address, length, advice) }.is_ok()
+}
+
+/// madvise(2) with an advice that rustix has no name for; `errno` kept.
+///
+/// # Safety
+///
+/// As the advice demands.
+unsafe fn advise(address: *mut c_void, length: usize, advice: i32) -> bool {
+    let errno = process::errno();
+    // SAFETY: as the caller promises.
+    let done = unsafe { libc::madvise(address, length, advice) } == 0;
+    process::set_errno(errno);
+    done
+}
+
+/// Asks for huge pages in a range, or for none. A kernel without them takes no
+/// notice.
+pub fn advise_huge(address: usize, length: usize, wanted: bool) {
+    let advice = if wanted {
+        Advice::LinuxHugepage
+    } else {
+        Advice::LinuxNoHugepage
+    };
+    // SAFETY: the advice changes no contents and takes no memory away.
+    let _ = unsafe { madvise(address as *mut c_void, length, advice) };
+}
+
+/// Makes every page of a range resident and ready to be written to
+/// (`MADV_POPULATE_WRITE`, Linux 5.14; before that, by touching each).
+///
+/// # Safety
+///
+/// The range is the caller's own, and no other thread uses it meanwhile.
+pub unsafe fn populate(address: usize, length: usize) {
+    // SAFETY: as the caller promises; the contents stay.
+    let done =
+        unsafe { madvise(address as *mut c_void, length, Advice::LinuxPopulateWrite) }.is_ok();
+    if done {
+        return;
+    }
+    for page in (address..address + length).step_by(page_size()) {
+        let byte = page as *mut u8;
+        // SAFETY: as the caller promises.
+        unsafe { byte.write_volatile(byte.read_volatile()) };
+    }
+}
+
+/// Locks a range into memory: at once, or each page `on_fault`; see mlock2(2).
+///
+/// # Errors
+///
+/// The kernel's error number: `ENOMEM` or `EPERM` at `RLIMIT_MEMLOCK`, `EAGAIN`
+/// where pages could not be had.
+///
+/// # Safety
+///
+/// The range is the caller's own.
+pub unsafe fn lock(address: usize, length: usize, on_fault: bool) -> Result<(), i32> {
+    let address = address as *mut c_void;
+    // SAFETY: as the caller promises.
+    let locked = unsafe {
+        if on_fault {
+            mlock_with(address, length, MlockFlags::ONFAULT)
+        } else {
+            mlock(address, length)
+        }
+    };
+    locked.map_err(|errno| errno.raw_os_error())
 }
 
 /// Whether a purged page reads as zero. Old user-mode emulators accept

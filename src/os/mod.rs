@@ -4,7 +4,9 @@
 //! system call or one hook of the C library, with the error as a type and
 //! `errno` untouched unless its docs say otherwise.
 
+pub mod file;
 pub mod hooks;
+pub mod limits;
 pub mod memory;
 pub mod process;
 pub mod slot;

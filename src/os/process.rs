@@ -44,22 +44,36 @@ pub fn set_errno(value: i32) {
     unsafe { *libc::__errno_location() = value }
 }
 
-/// The value of an environment variable; `None` where it is not set, and
-/// always in a program that runs with more rights than its user
-/// (set-user-ID and the like: `AT_SECURE`).
-pub fn variable(name: &CStr) -> Option<&'static CStr> {
+/// The environment's variables, each as `NAME=VALUE`; `None` before the C
+/// library has found it. In a program that runs with more rights than its user
+/// (set-user-ID and the like: `AT_SECURE`) there are none.
+pub fn environment() -> Option<impl Iterator<Item = &'static [u8]>> {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
     // SAFETY: getauxval has no preconditions.
-    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+    let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    // SAFETY: the C library defines the variable. It is read at the start,
+    // before threads can change it.
+    let mut at = unsafe { environ };
+    if at.is_null() {
         return None;
     }
-    // SAFETY: the name is a C string. The value lives in the process's
-    // environment, read at start before threads can change it.
-    let value: *const c_char = unsafe { libc::getenv(name.as_ptr()) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: getenv returned a C string.
-    Some(unsafe { CStr::from_ptr(value) })
+    Some(core::iter::from_fn(move || {
+        if is_secure {
+            return None;
+        }
+        // SAFETY: the array ends with a null, which is not gone beyond.
+        let entry = unsafe { *at };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: as above; an entry is a C string.
+        unsafe {
+            at = at.add(1);
+            Some(CStr::from_ptr(entry).to_bytes())
+        }
+    }))
 }
 
 /// The program's name without its directory, as far as it is UTF-8.

@@ -17,14 +17,13 @@ use super::buddy::UNIT_PAGES;
 use super::peak::RecentPeak;
 use super::table::{Entry, Recent, Table};
 use super::window::PAGE;
+use super::{due, fresh, limit};
+use crate::options::{self, Id, Purge, TABLE};
 use crate::os::{memory, process};
 use crate::sync::{Lock, Locked};
 
 /// The longest request that can be a run, in bytes.
 pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
-/// The threshold at first, in bytes.
-const DEFAULT_THRESHOLD: usize = 128 << 10;
-
 /// The highest that the threshold becomes by itself. Longer runs come and go
 /// at lengths that do not fit each other, and cost more memory than they save
 /// in system calls.
@@ -41,7 +40,8 @@ const REST_LEAST: usize = 64 << 10;
 const CHURN_LEAST: usize = 4;
 const CHURN_PAUSE: u64 = 1000;
 
-static THRESHOLD: AtomicUsize = AtomicUsize::new(DEFAULT_THRESHOLD);
+static THRESHOLD: AtomicUsize =
+    AtomicUsize::new(TABLE[Id::mmap_threshold as usize].default as usize);
 static ADAPTIVE: AtomicBool = AtomicBool::new(true);
 
 /// A mapping that was freed and is still there.
@@ -50,6 +50,14 @@ struct Kept {
     address: usize,
     length: usize,
     since: u64,
+}
+
+impl Kept {
+    fn is_old(&self, now: u64) -> bool {
+        self.address != 0
+            && now.wrapping_sub(self.since) > KEPT_AGE
+            && options::purge() != Purge::Never
+    }
 }
 
 const NOTHING: Kept = Kept {
@@ -83,7 +91,7 @@ static LARGE: Locked<Large> = Locked::new(Large {
 impl Large {
     fn insert(&mut self, entry: Entry) {
         self.live += entry.length;
-        self.peak.note(self.live);
+        self.note_peak(process::coarse_milliseconds());
         self.table.insert(entry);
     }
 
@@ -104,7 +112,14 @@ impl Large {
         if self.churn < CHURN_LEAST {
             return 0;
         }
-        self.peak.note(self.live) - self.live
+        if options::purge() == Purge::Now {
+            return 0;
+        }
+        self.note_peak(now) - self.live
+    }
+
+    fn note_peak(&mut self, now: u64) -> usize {
+        self.peak.note(self.live, now / options::purge_delay())
     }
 }
 
@@ -129,11 +144,31 @@ pub fn threshold() -> usize {
     THRESHOLD.load(Ordering::Relaxed)
 }
 
-/// Sets the threshold for good, in bytes; it no longer adapts. Runs end at
-/// 2 MiB, so requests above that are large in any case.
-pub fn set_threshold(bytes: usize) {
-    ADAPTIVE.store(false, Ordering::Relaxed);
-    THRESHOLD.store(bytes.min(RUN_MAX), Ordering::Relaxed);
+/// Goes by the options from now on: a threshold that is set no longer adapts,
+/// nor does it where one of those is set that glibc takes for a sign that
+/// somebody tunes (mallopt(3)). With a reserve, what fits in there is to be
+/// taken from there.
+pub fn start() {
+    let signs = [Id::mmap_threshold, Id::mmap_max, Id::growth, Id::spare];
+    let has_reserve = options::reserve() > 0;
+    if has_reserve || signs.into_iter().any(options::is_set) {
+        ADAPTIVE.store(false, Ordering::Relaxed);
+    }
+    let threshold = if has_reserve && !options::is_set(Id::mmap_threshold) {
+        RUN_MAX
+    } else {
+        options::mmap_threshold()
+    };
+    if !ADAPTIVE.load(Ordering::Relaxed) {
+        THRESHOLD.store(threshold, Ordering::Relaxed);
+    }
+}
+
+/// Whether so many blocks are large that no more should be.
+pub fn are_too_many() -> bool {
+    let most = options::mmap_max();
+    // The usual number is more than the kernel lets a process have.
+    most < TABLE[Id::mmap_max as usize].default as usize && LARGE.lock().table.len() >= most
 }
 
 /// Maps a block of `size` bytes at an address that is a multiple of
@@ -148,8 +183,11 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
     let mut large = LARGE.lock();
     if !large.table.reserve() {
         drop(large);
-        // SAFETY: nobody else knows the mapping yet.
-        unsafe { memory::unmap(mapping.address, length) };
+        unmap_all(&[Kept {
+            address: mapping.address,
+            length,
+            since: 0,
+        }]);
         return None;
     }
     large.insert(Entry {
@@ -161,19 +199,46 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
 }
 
 fn map(length: usize) -> Option<Mapping> {
-    let address = memory::map(length)
-        .or_else(|error| {
-            if release_kept() > 0 {
-                memory::map(length)
-            } else {
-                Err(error)
-            }
-        })
-        .ok()?;
+    let address = map_once(length).or_else(|| {
+        if release_kept() > 0 {
+            map_once(length)
+        } else {
+            None
+        }
+    })?;
     Some(Mapping {
         address,
         clean: true,
     })
+}
+
+fn map_once(length: usize) -> Option<usize> {
+    if !limit::charge(length) {
+        return None;
+    }
+    let mapped = fresh::map_large(length);
+    if mapped.is_err() {
+        limit::uncharge(length);
+    }
+    mapped.ok()
+}
+
+/// Changes a mapping's length, and what is charged for it.
+///
+/// # Safety
+///
+/// As for [`memory::remap`].
+unsafe fn remap(address: usize, old: usize, new: usize) -> Option<usize> {
+    if new > old && !limit::charge(new - old) {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    let moved = unsafe { fresh::remap(address, old, new) };
+    match moved {
+        Ok(_) => limit::uncharge(old.saturating_sub(new)),
+        Err(_) => limit::uncharge(new.saturating_sub(old)),
+    }
+    moved.ok()
 }
 
 /// Maps more than is needed and unmaps what is outside the aligned part.
@@ -192,6 +257,7 @@ fn map_aligned(length: usize, alignment: usize) -> Option<Mapping> {
             memory::unmap(address + length, slack - before);
         }
     }
+    limit::uncharge(slack);
     Some(Mapping { address, ..mapping })
 }
 
@@ -226,12 +292,12 @@ fn take_kept(length: usize) -> Option<Mapping> {
     let kept = core::mem::replace(longest, NOTHING);
     drop(large);
     // SAFETY: what was kept was taken out, and is nobody's now.
-    match unsafe { memory::remap(kept.address, kept.length, length) } {
-        Ok(address) => Some(Mapping {
+    match unsafe { remap(kept.address, kept.length, length) } {
+        Some(address) => Some(Mapping {
             address,
             clean: false,
         }),
-        Err(_) => {
+        None => {
             unmap_all(&[kept]);
             None
         }
@@ -288,7 +354,7 @@ fn keep_or_unmap(address: usize, length: usize) {
     let mut bytes = length;
     let (mut oldest, mut least) = (0, u64::MAX);
     for (i, (kept, leaving)) in large.kept.iter_mut().zip(&mut leaving).enumerate() {
-        if now.wrapping_sub(kept.since) > KEPT_AGE || bytes + kept.length > allowance {
+        if kept.is_old(now) || bytes + kept.length > allowance {
             *leaving = core::mem::replace(kept, NOTHING);
         }
         bytes += kept.length;
@@ -307,7 +373,29 @@ fn keep_or_unmap(address: usize, length: usize) {
         newest
     };
     drop(large);
+    if length <= allowance {
+        due::request(now + KEPT_AGE + 1);
+    }
     unmap_all(&leaving);
+}
+
+/// Unmaps the mappings that have been kept for long. Returns the bytes.
+pub fn tick(now: u64) -> usize {
+    let mut leaving = [NOTHING; KEPT];
+    let mut large = LARGE.lock();
+    let mut youngest = None;
+    for (kept, leaving) in large.kept.iter_mut().zip(&mut leaving) {
+        if kept.is_old(now) {
+            *leaving = core::mem::replace(kept, NOTHING);
+        } else if kept.address != 0 {
+            youngest = youngest.max(Some(kept.since));
+        }
+    }
+    drop(large);
+    if let Some(since) = youngest {
+        due::request(since + KEPT_AGE + 1);
+    }
+    unmap_all(&leaving)
 }
 
 /// Unmaps what was kept and was taken out; returns the bytes.
@@ -316,6 +404,7 @@ fn unmap_all(leaving: &[Kept]) -> usize {
     leaving.fold(0, |bytes, kept| {
         // SAFETY: the mapping was given up and nobody has it any more.
         unsafe { memory::unmap(kept.address, kept.length) };
+        limit::uncharge(kept.length);
         bytes + kept.length
     })
 }
@@ -343,19 +432,19 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
         large.table.take_out(address)?
     };
     // SAFETY: the entry was the block's, and the caller gives the block up.
-    let moved = unsafe { memory::remap(address, entry.length, length) };
+    let moved = unsafe { remap(address, entry.length, length) };
     let mut large = LARGE.lock();
     let entry = match moved {
-        Ok(address) => Entry {
+        Some(address) => Entry {
             address,
             length,
             ..entry
         },
-        Err(_) => entry,
+        None => entry,
     };
     large.live += entry.length;
     large.table.put_back(entry);
-    let moved = moved.ok()?;
+    let moved = moved?;
     if moved != address {
         large.recent.note(address);
     }

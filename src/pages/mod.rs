@@ -15,7 +15,13 @@
 #[cfg(not(loom))]
 mod buddy;
 #[cfg(not(loom))]
+pub mod due;
+#[cfg(not(loom))]
+pub mod fresh;
+#[cfg(not(loom))]
 pub mod large;
+#[cfg(not(loom))]
+pub mod limit;
 #[cfg(not(loom))]
 mod peak;
 #[cfg(not(loom))]
@@ -29,3 +35,12 @@ pub mod zone;
 pub use buddy::{PageIndex, Run};
 #[cfg(not(loom))]
 pub use window::PAGE;
+
+/// Does what the options want done at the start of the process.
+#[cfg(not(loom))]
+pub fn start() {
+    large::start();
+    if fresh::is_wanted_at_start() {
+        zone::open();
+    }
+}

@@ -23,6 +23,7 @@ use crossbeam_utils::CachePadded;
 
 use super::PageIndex;
 use super::buddy::{MAX_UNITS, NODE_BYTES, NODE_UNITS, UNIT_BYTES, UNIT_PAGES};
+use super::fresh::{self, Purpose};
 use crate::os::memory::{self, MapError};
 use crate::os::process;
 use crate::sync::folded;
@@ -37,6 +38,8 @@ const MAP_BELOW: usize = GIB;
 const DESCRIPTORS_BELOW: usize = 2 * GIB;
 const NODES_BELOW: usize = MAP_BELOW + (4 << 20);
 const UNITS_BELOW: usize = NODES_BELOW + MAX_UNITS * UNIT_BYTES;
+/// The length from which on a mapping may hold huge pages.
+const HUGE: usize = 2 << 20;
 /// Metadata is mapped in pieces of this many bytes; spans in multiples of it.
 const STEP: usize = 64 << 10;
 
@@ -117,6 +120,13 @@ pub unsafe fn descriptor_of_known(base: usize, address: usize) -> usize {
     base.wrapping_add_signed(distance)
 }
 
+/// Whether an address is outside the mapped part of the window. `base` is
+/// [`base`]'s value.
+#[inline(always)]
+pub fn is_outside(base: usize, address: usize) -> bool {
+    is_beyond(address.wrapping_sub(base) >> PAGE_SHIFT)
+}
+
 /// Whether a page has no entry in the page map.
 #[inline(always)]
 fn is_beyond(page: usize) -> bool {
@@ -145,6 +155,11 @@ fn is_beyond(page: usize) -> bool {
 #[inline(always)]
 fn entry(base: usize, page: usize) -> *const AtomicI32 {
     (base - MAP_BELOW + page * size_of::<AtomicI32>()) as *const AtomicI32
+}
+
+/// Where a page's entry in the page map is.
+pub fn map_address(page: usize) -> usize {
+    entry(base(), page) as usize
 }
 
 /// Makes `pages` pages from `first` on belong to the descriptor at
@@ -199,8 +214,12 @@ impl Region {
             return Err(MapError::Refused);
         }
         let more = (bytes - self.mapped).next_multiple_of(STEP);
-        memory::map_at(self.start + self.mapped, more)?;
+        fresh::map_at(self.start + self.mapped, more, Purpose::Metadata)?;
+        let before = self.mapped;
         self.mapped += more;
+        if before < HUGE && self.mapped >= HUGE {
+            fresh::advise_region(self.start, self.mapped);
+        }
         Ok(())
     }
 }
@@ -245,7 +264,7 @@ impl Window {
                 let span = (pages as usize) << PAGE_SHIFT;
                 match self
                     .cover(pages as usize)
-                    .and_then(|()| memory::map_at(base, span))
+                    .and_then(|()| fresh::map_at(base, span, Purpose::Blocks(false)))
                 {
                     Ok(()) => {
                         BOUNDS.base.store(base, Ordering::Relaxed);
@@ -295,25 +314,60 @@ impl Window {
     }
 
     /// Maps a span of `pages` pages at the end of the window, or beyond
-    /// where something else is mapped there. Returns its first page.
+    /// where something else is mapped there, in huge pages if it is to be. Returns
+    /// its first page.
     ///
     /// # Errors
     ///
     /// [`MapError::Refused`] where there is no memory or the window is full.
-    pub fn grow(&mut self, pages: u32) -> Result<PageIndex, MapError> {
-        let mut start = self::pages();
+    pub fn grow(&mut self, pages: u32, huge: bool) -> Result<PageIndex, MapError> {
+        let map = |address, length| fresh::map_at(address, length, Purpose::Blocks(huge));
+        self.grow_with(self::pages(), pages as usize, map)
+    }
+
+    /// Maps a pool of `count` pages of 2^`shift` bytes, `pages` of bifold's
+    /// each, at the end of the window; as many of them as there are, in falling
+    /// powers of two. Returns its first page and how many there are.
+    pub fn grow_pool(
+        &mut self,
+        count: usize,
+        pages: u32,
+        shift: u32,
+    ) -> Option<(PageIndex, usize)> {
+        let pages = pages as usize;
+        let map = |address, length| memory::map_hugetlb_at(address, length, shift);
+        let (mut first, mut got, mut step) = (None, 0, count);
+        while step > 0 && got < count {
+            let next = match first {
+                None => self::pages().next_multiple_of(pages),
+                Some(_) => self::pages(),
+            };
+            match self.grow_with(next, step.min(count - got) * pages, map) {
+                Ok(page) => {
+                    got += step.min(count - got);
+                    first.get_or_insert(page);
+                }
+                Err(_) => step /= 2,
+            }
+        }
+        first.map(|first| (first, got))
+    }
+
+    fn grow_with(
+        &mut self,
+        mut start: usize,
+        pages: usize,
+        map: impl Fn(usize, usize) -> Result<(), MapError>,
+    ) -> Result<PageIndex, MapError> {
         // A stranger's mapping in the window is skipped in growing strides.
         let mut stride = UNIT_PAGES as usize;
         loop {
-            let end = start + pages as usize;
+            let end = start + pages;
             if end > self.limit {
                 return Err(MapError::Refused);
             }
             self.cover(end)?;
-            match memory::map_at(
-                base() + (start << PAGE_SHIFT),
-                (pages as usize) << PAGE_SHIFT,
-            ) {
+            match map(base() + (start << PAGE_SHIFT), pages << PAGE_SHIFT) {
                 Ok(()) => {
                     BOUNDS.pages.store(end, Ordering::Relaxed);
                     return Ok(PageIndex(start as u32));
@@ -334,6 +388,17 @@ impl Window {
         let address = self.descriptors.start + self.descriptors_used;
         self.descriptors_used = end;
         Some(address)
+    }
+
+    /// Maps the first `bytes` bytes for descriptors ahead of their use.
+    pub fn reserve_descriptors(&mut self, bytes: usize) {
+        // What can't be had now is asked for again when it is needed.
+        let _ = self.descriptors.reach(bytes);
+    }
+
+    /// Where the descriptors start, and how many of `size` bytes there are.
+    pub fn descriptors(&self, size: usize) -> (usize, usize) {
+        (self.descriptors.start, self.descriptors_used / size)
     }
 
     /// Bytes of metadata mapped.

@@ -6,7 +6,7 @@ use crate::sync::atomic::Ordering;
 use super::descriptor::Slab;
 use super::interior::bound_of;
 use super::list::{Block, end as end_of_list};
-use crate::pages::PAGE;
+use crate::pages::{PAGE, zone};
 
 impl Slab {
     /// Whether blocks can still be cut.
@@ -66,7 +66,7 @@ impl Slab {
         let carved = self.carved();
         self.set_carved(carved + 1);
         let block = self.start() + carved as usize * self.size();
-        if !self.is_clean() {
+        if !self.is_zeroed() {
             // What an earlier use of the run left may be this very mark.
             // SAFETY: the block is one that nobody has had yet.
             unsafe { &*(block as *const Block) }.key.set(0);
@@ -74,7 +74,17 @@ impl Slab {
         block as *mut u8
     }
 
+    /// Notes that the slab is begun anew or given back.
+    pub(super) fn count_unfilled(&self) {
+        if !self.can_carve() {
+            zone::count_filled(self.pages(), false);
+        }
+    }
+
     pub(super) fn set_carved(&self, carved: u32) {
+        if carved == self.capacity() {
+            zone::count_filled(self.pages(), true);
+        }
         self.line.carved.store(carved, Ordering::Relaxed);
         self.bound
             .store(bound_of(self.size(), carved), Ordering::Relaxed);

@@ -12,7 +12,7 @@ use super::inbox::Linked;
 use super::interior::reciprocal_of;
 use super::list::{Block, end};
 use super::remote::RemoteQueue;
-use crate::pages::zone::{DESCRIPTOR_BYTES, Lease};
+use crate::pages::zone::{self, DESCRIPTOR_BYTES, Lease};
 use crate::pages::{PAGE, PageIndex, Run, window};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -45,9 +45,13 @@ pub enum State {
     Parked,
 }
 
-/// What [`Slab::arm`] gets as `rest` for a current slab: how many of its
-/// blocks are handed out is not known, and certainly not none.
-pub const UNKNOWN: u32 = 1 << 30;
+/// The least `rest` of a current slab: how many of its blocks are handed out
+/// is not known, and certainly not none.
+const UNKNOWN: u32 = 1 << 30;
+
+/// What is known of a slab's run as it was taken.
+const CLEAN: u8 = 1;
+const ZEROED: u8 = 2;
 
 /// A slab's descriptor.
 #[repr(C, align(64))]
@@ -199,7 +203,8 @@ impl Slab {
         set(&slab.line.counter, 0);
         set(&slab.line.rest, 0);
         set(&slab.line.carved, 0);
-        slab.clean.store(lease.run.clean.into(), Ordering::Relaxed);
+        let known = u8::from(lease.run.clean) * CLEAN + u8::from(lease.zeroed) * ZEROED;
+        slab.clean.store(known, Ordering::Relaxed);
         slab.class.store(
             class.map_or(0, |class| class.index() as u8),
             Ordering::Relaxed,
@@ -237,6 +242,7 @@ impl Slab {
         let dirty = if kind == Kind::Run {
             pages
         } else {
+            self.count_unfilled();
             (self.carved() as usize * self.size()).div_ceil(PAGE) as u32
         };
         let lease = Lease {
@@ -246,6 +252,7 @@ impl Slab {
                 clean: self.is_clean(),
             },
             descriptor: ptr::from_ref(self) as usize,
+            zeroed: self.is_zeroed(),
         };
         self.set_kind(Kind::Nothing);
         self.set_holder(ptr::null_mut());
@@ -330,7 +337,12 @@ impl Slab {
 
     /// Whether the run's pages were clean when it was taken.
     pub fn is_clean(&self) -> bool {
-        self.clean.load(Ordering::Relaxed) != 0
+        self.clean.load(Ordering::Relaxed) & CLEAN != 0
+    }
+
+    /// Whether what has not been cut reads as zero.
+    pub fn is_zeroed(&self) -> bool {
+        self.clean.load(Ordering::Relaxed) & ZEROED != 0
     }
 
     /// The slab's class; not for runs.
@@ -368,6 +380,34 @@ impl Slab {
     pub fn arm(&self, counter: u32, rest: u32) {
         self.line.counter.store(counter, Ordering::Relaxed);
         self.line.rest.store(rest, Ordering::Relaxed);
+    }
+
+    /// Arms a current slab: so many frees until the holder looks, but at most
+    /// `cap` until it comes by, for whatever else there is to do.
+    pub fn arm_current(&self, frees: u32, cap: u32) {
+        let counter = frees.min(cap);
+        self.arm(counter, UNKNOWN + (frees - counter));
+    }
+
+    /// Arms a current slab for what [`Slab::arm_current`] has left over.
+    /// Returns `false` where that is nothing: the holder is to look.
+    pub fn rearm_current(&self, cap: u32) -> bool {
+        let left = self.line.rest.load(Ordering::Relaxed) - UNKNOWN;
+        if left > 0 {
+            self.arm_current(left, cap);
+        }
+        left > 0
+    }
+
+    /// Has the thread of a current slab come by after `cap` frees. Any thread
+    /// may, under the holder's lock: the owner may be counting down meanwhile,
+    /// and then its count or this is lost, which does no harm.
+    pub fn hasten(&self, cap: u32) {
+        let counter = self.line.counter.load(Ordering::Relaxed);
+        if counter > cap {
+            let rest = self.line.rest.load(Ordering::Relaxed);
+            self.arm(cap, rest + (counter - cap));
+        }
     }
 
     /// Blocks that other threads have freed.

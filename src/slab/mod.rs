@@ -34,7 +34,7 @@ mod parked;
 mod remote;
 
 #[cfg(not(loom))]
-pub use descriptor::{Kind, Slab, State, UNKNOWN};
+pub use descriptor::{Kind, Slab, State};
 pub use inbox::Inbox;
 #[cfg(not(loom))]
 pub use parked::Emptied;

@@ -5,13 +5,15 @@ use core::ptr;
 
 use super::descriptor::Slab;
 use super::list::{Block, end, parked};
+use crate::pages::PAGE;
 use crate::sync::atomic::Ordering;
 
 /// What [`Slab::empty_list`] has emptied.
 pub struct Emptied {
     /// The block that the owner may be popping; `None`: there was none.
     pub first: Option<usize>,
-    /// The end of the blocks that have been cut.
+    /// The end of the slab. What was never cut may be resident, too, in a huge
+    /// page.
     pub end: usize,
 }
 
@@ -38,7 +40,7 @@ impl Slab {
         }
         Some(Emptied {
             first: (first != end()).then_some(first as usize),
-            end: self.start() + self.carved() as usize * self.size(),
+            end: self.start() + self.pages() as usize * PAGE,
         })
     }
 
@@ -70,6 +72,7 @@ impl Slab {
             self.clean.store(0, Ordering::Relaxed);
             if handed_out == 0 {
                 self.remote.queue.take();
+                self.count_unfilled();
                 self.set_carved(0);
             } else {
                 let size = self.size();

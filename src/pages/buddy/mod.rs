@@ -127,11 +127,27 @@ impl Buddy {
     /// Gives a range of pages to the buddy system: new ones, or a run that is
     /// no longer used. Its first `dirty` pages may hold anything; the rest
     /// are known to read as zero.
+    ///
+    /// Part of a coarse unit is resident as the whole is.
     pub fn give(&mut self, first: PageIndex, pages: u32, dirty: u32) {
         debug_assert!(dirty <= pages);
+        let dirty = if pages < UNIT_PAGES && pages > 0 && self.is_coarse(first.0) {
+            pages
+        } else {
+            dirty
+        };
         self.set_clean(first.0, dirty, false);
         self.set_clean(first.0 + dirty, pages - dirty, true);
         self.join_range(first.0, pages);
+    }
+
+    /// Notes that the whole units of a range, which are not given yet, become
+    /// resident as a whole each.
+    pub fn set_coarse(&mut self, first: PageIndex, pages: u32) {
+        let units = first.0.div_ceil(UNIT_PAGES)..(first.0 + pages) / UNIT_PAGES;
+        for unit in units {
+            self.unit(unit as usize).coarse = 1;
+        }
     }
 
     /// Takes exactly `pages` pages, at most a unit, aligned to a power of two
@@ -153,7 +169,7 @@ impl Buddy {
         let bit = word * 64 + (words[word] & mask).trailing_zeros() as usize;
         let place = (bit - (1024 - (1024 >> found))) << found;
         let mut page = unit as u32 * UNIT_PAGES + place as u32;
-        self.remove(found, page);
+        self.take_out(found, page);
         while found > order {
             found -= 1;
             let upper = page + (1 << found);
@@ -221,7 +237,7 @@ impl Buddy {
         let mut page = first.0;
         while page < end {
             let (run, order) = self.run_around(page)?;
-            self.remove(order, run);
+            self.take_out(order, run);
             let run_end = run + (1 << order);
             self.join_range(run, page - run);
             if run_end > end {
@@ -263,13 +279,18 @@ impl Buddy {
         purged
     }
 
+    /// The lowest unit at or above `from` that is wholly free.
+    pub fn next_whole(&mut self, from: usize) -> Option<usize> {
+        [State::Dirty, State::Clean]
+            .into_iter()
+            .filter_map(|state| self.next_marked(kind_of(state, MAX_ORDER), from))
+            .min()
+    }
+
     /// Takes a unit that is wholly free out, to be unmapped: it becomes a
     /// hole. The lowest one at or above `from`, with its number.
     pub fn dig_hole(&mut self, from: usize) -> Option<usize> {
-        let unit = [State::Dirty, State::Clean]
-            .into_iter()
-            .filter_map(|state| self.next_marked(kind_of(state, MAX_ORDER), from))
-            .min()?;
+        let unit = self.next_whole(from)?;
         self.remove(MAX_ORDER, unit as u32 * UNIT_PAGES);
         self.mark(HOLE, unit);
         Some(unit)

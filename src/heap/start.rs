@@ -1,0 +1,71 @@
+//! The first call: the options are read, and what they ask for is done at
+//! once.
+//!
+//! Whoever allocates first comes here, which may be the dynamic linker, before
+//! the C library has found the environment. What comes before that goes by
+//! the program's settings and the defaults.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use super::{announce, background, report};
+use crate::options::{self, Figures, Id, Settings, Source};
+use crate::os::hooks;
+use crate::pages;
+
+const NOT_YET: u8 = 0;
+const AT_IT: u8 = 1;
+const DONE: u8 = 2;
+
+static STATE: AtomicU8 = AtomicU8::new(NOT_YET);
+
+/// Runs before `main`, or when the library is loaded: with a program that does
+/// not allocate, it is the first call.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = start;
+
+extern "C" fn start() {
+    ensure(None);
+    background::allow();
+}
+
+/// Makes sure that the options are in force. The caller holds no lock.
+#[inline]
+pub fn ensure(settings: Option<&Settings>) {
+    // Relaxed: a thread that comes in the middle goes by what it finds.
+    if STATE.load(Ordering::Relaxed) != DONE {
+        begin(settings);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn begin(settings: Option<&Settings>) {
+    if let Some(settings) = settings {
+        settings.apply();
+    }
+    if !options::is_ready()
+        || STATE
+            .compare_exchange(NOT_YET, AT_IT, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+    {
+        return;
+    }
+    options::read_environment();
+    pages::start();
+    STATE.store(DONE, Ordering::Relaxed);
+    if options::verbose() {
+        announce::announce();
+    }
+    if options::stats() != Figures::No {
+        hooks::at_exit(report::at_exit);
+    }
+    background::want();
+}
+
+/// Sets what one of glibc's parameters stands for; mallopt(3).
+pub fn set_parameter(id: Id, value: i64) {
+    ensure(None);
+    options::set_glibc(id, value, Source::Call);
+    pages::start();
+}

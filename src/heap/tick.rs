@@ -1,0 +1,86 @@
+//! Ticks: what has been free for long goes back, at the ends of slow paths.
+//!
+//! The fast paths have no time for a clock, and a program that only frees what
+//! it has just allocated may stay on them for minutes. So as long as there is
+//! something to give back, current slabs count to a low *cap*: their threads
+//! come by every few frees. The cap doubles as long as they come by often,
+//! so that a busy program does not feel it.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use super::{Heap, registry};
+use crate::os::process;
+use crate::pages::{due, large, zone};
+use crate::size_class::SizeClass;
+
+/// Frees until an idle program comes by, and the most until a busy one does.
+const LEAST_CAP: u32 = 4;
+const MOST_CAP: u32 = 4096;
+/// Milliseconds between two visits of a busy program, at most.
+const BUSY: u64 = 20;
+
+static CAP: AtomicU32 = AtomicU32::new(LEAST_CAP);
+/// When somebody last came by while there was something to give back.
+static LAST: AtomicU64 = AtomicU64::new(0);
+/// Whether the current slabs have been told of the cap.
+static HASTENED: AtomicBool = AtomicBool::new(false);
+
+/// After how many frees the thread of a current slab is to come by.
+#[inline]
+pub(super) fn cap() -> u32 {
+    if due::is_pending() {
+        CAP.load(Ordering::Relaxed)
+    } else {
+        u32::MAX
+    }
+}
+
+/// Gives back what is due. The caller holds no lock.
+#[inline]
+pub(super) fn poll() {
+    if due::is_pending() {
+        come_by();
+    }
+}
+
+#[cold]
+fn come_by() {
+    let now = process::coarse_milliseconds();
+    // Relaxed, all of them: what is lost in a race is a guess about pace.
+    let busy = now.wrapping_sub(LAST.swap(now, Ordering::Relaxed)) <= BUSY;
+    let cap = CAP.load(Ordering::Relaxed);
+    let next = if busy {
+        (cap * 2).min(MOST_CAP)
+    } else {
+        LEAST_CAP
+    };
+    if next != cap {
+        CAP.store(next, Ordering::Relaxed);
+    }
+    if !HASTENED.swap(true, Ordering::Relaxed) {
+        registry::for_each(Heap::hasten);
+    }
+    run(now);
+}
+
+/// Gives back what is due at `now`. Returns the bytes.
+pub(super) fn run(now: u64) -> usize {
+    if !due::take(now) {
+        return 0;
+    }
+    let bytes = zone::lock().tick(now) + large::tick(now);
+    if !due::is_pending() {
+        HASTENED.store(false, Ordering::Relaxed);
+    }
+    bytes
+}
+
+impl Heap {
+    /// Has the heap's thread come by soon. The caller holds the lock.
+    fn hasten(&'static self) {
+        let cap = CAP.load(Ordering::Relaxed);
+        for class in SizeClass::all().filter(|&class| self.has_current(class)) {
+            self.current(class).hasten(cap);
+        }
+    }
+}

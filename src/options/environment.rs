@@ -1,0 +1,146 @@
+//! What the environment says: `BIFOLD_*`, and what glibc reads, `MALLOC_*_`
+//! and `GLIBC_TUNABLES`.
+//!
+//! References: mallopt(3), environment variables; glibc's manual, "Memory
+//! Allocation Tunables".
+
+use super::{Id, Source, Spec, TABLE, parse, set};
+use crate::os::process;
+use crate::text::Text;
+
+/// glibc's parameters, by the names of their variables, those of their tunables, and the
+/// option that each sets here.
+const GLIBC: [(&str, &str, Id); 6] = [
+    ("MMAP_THRESHOLD_", "mmap_threshold", Id::mmap_threshold),
+    ("MMAP_MAX_", "mmap_max", Id::mmap_max),
+    ("TOP_PAD_", "top_pad", Id::growth),
+    ("TRIM_THRESHOLD_", "trim_threshold", Id::spare),
+    ("PERTURB_", "perturb", Id::perturb),
+    ("ARENA_MAX", "arena_max", Id::arena_max),
+];
+
+/// Whether the environment can be read yet: it is the C library that finds
+/// it, and others may allocate before.
+pub fn is_ready() -> bool {
+    process::environment().is_some()
+}
+
+/// Puts what the environment says in force. A value that is none is told on
+/// standard error, and what was in force stays. bifold's own variables win
+/// over glibc's.
+pub fn read_environment() {
+    for variable in process::environment().into_iter().flatten() {
+        let Some((name, value)) = split_at(variable, b'=') else {
+            continue;
+        };
+        if let Some(name) = after(name, "MALLOC_") {
+            read_glibc(name, value, |row| row.0);
+        } else if name == b"GLIBC_TUNABLES" {
+            for tunable in value.split(|&byte| byte == b':') {
+                if let Some((name, value)) = split_at(tunable, b'=')
+                    && let Some(name) = after(name, "glibc.malloc.")
+                {
+                    read_glibc(name, value, |row| row.1);
+                }
+            }
+        }
+    }
+    for variable in process::environment().into_iter().flatten() {
+        if let Some(rest) = after(variable, "BIFOLD_")
+            && let Some((name, value)) = split_at(rest, b'=')
+        {
+            read_own(name, value);
+        }
+    }
+}
+
+fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&byte| byte == separator)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+fn after<'a>(text: &'a [u8], start: &str) -> Option<&'a [u8]> {
+    text.strip_prefix(start.as_bytes())
+}
+
+fn read_own(name: &[u8], value: &[u8]) {
+    let Some(spec) = TABLE.iter().find(|spec| is_variable_of(spec, name)) else {
+        return complain(name, value, None);
+    };
+    match core::str::from_utf8(value)
+        .ok()
+        .and_then(|text| parse::parse(spec, text))
+    {
+        Some(value) => set(spec.id, value, Source::Environment),
+        None => complain(name, value, Some(spec)),
+    }
+}
+
+fn is_variable_of(spec: &Spec, name: &[u8]) -> bool {
+    let same = |(&a, &b): (&u8, &u8)| a == b.to_ascii_uppercase();
+    name.len() == spec.name.len() && name.iter().zip(spec.name.as_bytes()).all(same)
+}
+
+/// glibc takes no notice of a value that it can't read, and so does this.
+fn read_glibc(
+    name: &[u8],
+    value: &[u8],
+    column: impl Fn(&(&'static str, &'static str, Id)) -> &'static str,
+) {
+    let Some(&(.., id)) = GLIBC.iter().find(|row| column(row).as_bytes() == name) else {
+        return;
+    };
+    let Some(value) = number(value) else {
+        return;
+    };
+    set_glibc(id, value, Source::Environment);
+}
+
+/// Sets what one of glibc's parameters means here: its values go further than
+/// the option's, as -1 for a trim threshold does, which is never to trim.
+pub fn set_glibc(id: Id, value: i64, source: Source) {
+    if id == Id::spare && value < 0 {
+        return set(Id::purge, super::Purge::Never as u64, source);
+    }
+    if id == Id::perturb {
+        return set(id, value as u64 & 0xff, source);
+    }
+    let (least, most) = TABLE[id as usize].range;
+    set(id, (value.max(0) as u64).clamp(least, most), source);
+}
+
+/// A number as strtol(3) takes it with base 0.
+fn number(text: &[u8]) -> Option<i64> {
+    let text = core::str::from_utf8(text).ok()?;
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (digits, base) = match digits.strip_prefix("0x") {
+        Some(digits) => (digits, 16),
+        None if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
+        None => (digits, 10),
+    };
+    let number = i64::from_str_radix(digits, base).ok()?;
+    Some(if negative { -number } else { number })
+}
+
+/// `bifold: BIFOLD_NAME=VALUE: not ..., using ...`.
+fn complain(name: &[u8], value: &[u8], spec: Option<&Spec>) {
+    let mut line = Text::<256>::new();
+    line.text("bifold: BIFOLD_");
+    line.printable(&name[..name.len().min(40)]);
+    line.text("=");
+    line.printable(&value[..value.len().min(60)]);
+    match spec {
+        None => line.text(": no such option"),
+        Some(spec) => {
+            line.text(": not ");
+            parse::expected(spec, &mut line);
+            line.text("; using ");
+            parse::show(spec.kind, super::value(spec.id), &mut line);
+        }
+    }
+    line.text("\n");
+    process::write_stderr(line.bytes());
+}

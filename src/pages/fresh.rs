@@ -1,0 +1,188 @@
+//! Memory from the kernel as the options want it, and back to it: locked,
+//! resident from the start, in huge pages or out of them.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::window::PAGE;
+use crate::options::{self, Advice, HugePages, Id, Lock};
+use crate::os::memory::{self, MapError, Purging};
+use crate::os::{limits, process};
+use crate::text::Text;
+
+/// What memory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Page map, descriptors, bits.
+    Metadata,
+    /// Blocks; `true`: of a heap that has earned huge pages.
+    Blocks(bool),
+    /// A block that is a mapping of its own.
+    Large,
+}
+
+/// Where the kernel says what it does about transparent huge pages.
+pub const HUGE_PAGE_MODE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// The least length at which huge pages are worth a word: shorter mappings
+/// hold none.
+const HUGE: usize = 2 << 20;
+
+/// Maps `length` bytes at exactly `address`.
+///
+/// # Errors
+///
+/// As for [`memory::map_at`]; [`MapError::Refused`], too, where the memory
+/// should be locked and can't be.
+pub fn map_at(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
+    memory::map_at(address, length)?;
+    settle(address, length, purpose)
+}
+
+/// Maps `length` bytes for a large block where the kernel likes.
+///
+/// # Errors
+///
+/// As for [`map_at`].
+pub fn map_large(length: usize) -> Result<usize, MapError> {
+    let address = memory::map(length)?;
+    settle(address, length, Purpose::Large)?;
+    Ok(address)
+}
+
+/// Changes the length of a large block's mapping.
+///
+/// # Errors
+///
+/// As for [`memory::remap`].
+///
+/// # Safety
+///
+/// As for [`memory::remap`].
+pub unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, MapError> {
+    // SAFETY: as the caller promises.
+    let moved = unsafe { memory::remap(address, old, new) }?;
+    if new > old && options::prefault() {
+        // SAFETY: the pages behind the old length are new, and the caller's.
+        unsafe { memory::populate(moved + old, new - old) };
+    }
+    Ok(moved)
+}
+
+/// Does with a new mapping what the options want, or unmaps it.
+fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
+    advise(address, length, purpose);
+    let lock = options::lock();
+    if lock != Lock::No {
+        // SAFETY: the mapping is new; locking it changes no contents.
+        if let Err(errno) = unsafe { memory::lock(address, length, lock == Lock::OnFault) } {
+            refuse_unlocked(errno);
+            // SAFETY: the mapping was made a moment ago and nobody knows it.
+            unsafe { memory::unmap(address, length) };
+            return Err(MapError::Refused);
+        }
+    }
+    if options::prefault() {
+        // SAFETY: the mapping is new and reads as zero, as it does afterwards.
+        unsafe { memory::populate(address, length) };
+    }
+    Ok(())
+}
+
+/// Tells the kernel where huge pages are wanted. It may know no such thing.
+fn advise(address: usize, length: usize, purpose: Purpose) {
+    let wanted = match (options::thp(), purpose) {
+        (HugePages::System, _) | (HugePages::Adaptive, Purpose::Large) => return,
+        (HugePages::Always, Purpose::Blocks(_) | Purpose::Large) => true,
+        (HugePages::Adaptive, Purpose::Blocks(earned)) => earned,
+        (HugePages::Never, _) | (_, Purpose::Metadata) => false,
+    };
+    // Of two neighbours that are too short one must be told, as they become
+    // one mapping.
+    if length >= HUGE || !address.is_multiple_of(HUGE) && purpose != Purpose::Large {
+        memory::advise_huge(address, length, wanted);
+    }
+}
+
+/// Tells the kernel that a region of metadata, which has become this long by
+/// short pieces, is to stay out of huge pages.
+pub fn advise_region(address: usize, length: usize) {
+    advise(address, length, Purpose::Metadata);
+}
+
+/// Says once that memory is refused because it can't be locked.
+#[cold]
+fn refuse_unlocked(errno: i32) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if SAID.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let mut line = Text::<160>::new();
+    line.text("bifold: BIFOLD_LOCK: ");
+    if matches!(errno, libc::ENOMEM | libc::EAGAIN | libc::EPERM) {
+        line.text("RLIMIT_MEMLOCK of ");
+        line.decimal(limits::resource(libc::RLIMIT_MEMLOCK) as usize);
+        line.text(" bytes is used up");
+    } else {
+        line.text("mlock2 fails with errno ");
+        line.decimal(errno as usize);
+    }
+    line.text("; memory is refused\n");
+    process::write_stderr(line.bytes());
+}
+
+/// Gives the physical pages of a range back. Returns whether the kernel took
+/// them.
+///
+/// # Safety
+///
+/// As for [`memory::purge`].
+pub unsafe fn purge(address: usize, length: usize) -> bool {
+    let how = if options::lock() != Lock::No {
+        Purging::Locked
+    } else if options::purge_advice() == Advice::Free {
+        Purging::Lazy
+    } else {
+        Purging::Now
+    };
+    // SAFETY: as the caller promises.
+    unsafe { memory::purge(address, length, how) }
+}
+
+/// Whether what [`purge`] has taken reads as zero.
+pub fn purged_reads_zero() -> bool {
+    options::lock() != Lock::No || options::purge_advice() == Advice::DontNeed
+}
+
+/// Whether pages are made resident some at a time.
+#[inline]
+pub fn faults_around() -> bool {
+    options::fault_around() > PAGE
+}
+
+/// Makes pages resident before they are touched one by one: of the memory from
+/// `start` to `end`, the whole steps of `fault_around` that begin between
+/// `from` and `to`.
+///
+/// # Safety
+///
+/// The memory is the caller's.
+#[cold]
+pub unsafe fn fault_around(start: usize, end: usize, from: usize, to: usize) {
+    let step = options::fault_around().next_multiple_of(memory::page_size());
+    let first = start + (from - start).next_multiple_of(step);
+    if first < to {
+        let last = (start + (to - start).next_multiple_of(step)).min(end);
+        // SAFETY: as the caller promises.
+        unsafe { memory::populate(first, last - first) };
+    }
+}
+
+/// Whether the options ask for something at the start of the process.
+pub fn is_wanted_at_start() -> bool {
+    options::verbose()
+        || options::prefault()
+        || [Id::reserve, Id::hugetlb_2m, Id::hugetlb_1g]
+            .into_iter()
+            .any(|id| options::value(id) > 0)
+}

@@ -1,0 +1,164 @@
+//! When free memory goes back to the kernel.
+//!
+//! A program that has needed so much a moment ago may again: as long as what
+//! it uses and what is free and resident stay below the *recent peak* of what
+//! it used, together, free memory stays. The peak is forgotten after one to two
+//! purge delays; what is kept beyond need then goes back at the pace at which
+//! somebody comes by. A busy program comes by often and gives little each time;
+//! an idle one seldom, and gives all.
+
+use super::{PAGE, PAGE_SHIFT, PageIndex, UNIT_PAGES, Zone, window};
+use crate::options::{self, Purge};
+use crate::os::{memory, process};
+use crate::pages::{due, fresh};
+
+/// The least and the most pages to purge at a time while the program takes and
+/// gives runs: few system calls, and none that takes long.
+const PURGE_LEAST: usize = 64;
+const PURGE_MOST: usize = 1024;
+/// The order of the shortest run that is worth a system call: 64 KiB.
+const PURGE_ORDER: usize = 4;
+/// The most shorter runs to purge at a time.
+const SHORT_MOST: usize = 512;
+/// Milliseconds in which all that is too much has gone back, if somebody comes
+/// by at all; and how soon to come again as long as there is some.
+const PACE: u64 = 500;
+const AGAIN: u64 = 20;
+
+impl Zone {
+    /// Pages in runs.
+    pub(super) fn used_pages(&self) -> usize {
+        self.mapped_pages - self.buddy.free_pages().0
+    }
+
+    /// Pages that are free and may be resident, and how many of them are too
+    /// many, at present and when the peak is forgotten.
+    fn excess(&mut self, now: u64) -> (usize, usize) {
+        let (free, clean) = self.buddy.free_pages();
+        let used = self.mapped_pages - free;
+        let peak = self.used.note(used, now / options::purge_delay());
+        let spare = used / 16 + (options::spare() >> PAGE_SHIFT);
+        let dirty = free - clean;
+        (
+            dirty.saturating_sub(peak - used + spare),
+            dirty.saturating_sub(spare),
+        )
+    }
+
+    /// Purges what is too much, after a run was taken or given.
+    #[inline]
+    pub(super) fn balance(&mut self) {
+        match options::purge() {
+            Purge::Never => {}
+            Purge::Now => {
+                self.purge_pages(usize::MAX, 0);
+            }
+            Purge::Delayed => self.balance_delayed(),
+        }
+    }
+
+    fn balance_delayed(&mut self) {
+        let now = process::coarse_milliseconds();
+        let (excess, later) = self.excess(now);
+        if excess >= PURGE_LEAST && !self.used.is_resting() {
+            let purged = self.purge_pages(excess.min(PURGE_MOST), PURGE_ORDER);
+            if purged == 0 {
+                // Locked pages, or many short runs: not worth another try
+                // before long.
+                self.used.rest();
+            }
+        }
+        if later >= PURGE_LEAST {
+            self.come_again(now, false);
+        }
+    }
+
+    /// Has [`Zone::tick`] called once there is something to do.
+    fn come_again(&self, now: u64, soon: bool) {
+        let delay = options::purge_delay();
+        due::request(if soon {
+            now + AGAIN
+        } else {
+            (now / delay + 1) * delay
+        });
+    }
+
+    /// Purges what is too much by now. Returns the bytes.
+    pub fn tick(&mut self, now: u64) -> usize {
+        if options::purge() != Purge::Delayed {
+            return 0;
+        }
+        let elapsed = now.wrapping_sub(self.last_tick).clamp(1, PACE) as usize;
+        self.last_tick = now;
+        let (excess, later) = self.excess(now);
+        let share = (excess * elapsed).div_ceil(PACE as usize).max(PURGE_LEAST);
+        let mut purged = 0;
+        if excess >= PURGE_LEAST {
+            purged = self.purge_pages(share, PURGE_ORDER);
+            if purged < share {
+                purged += self.purge_pages((share - purged).min(SHORT_MOST), 0);
+            }
+        }
+        let refused = excess >= PURGE_LEAST && purged == 0;
+        if later >= PURGE_LEAST + purged && !refused {
+            self.come_again(now, excess >= PURGE_LEAST + purged);
+        } else if core::mem::take(&mut self.has_purged_much) {
+            purged += self.purge_metadata() >> PAGE_SHIFT;
+        }
+        purged << PAGE_SHIFT
+    }
+
+    /// Purges about so many pages of free runs of an order or longer, the
+    /// longest first. Returns how many.
+    pub(super) fn purge_pages(&mut self, pages: usize, least: usize) -> usize {
+        let os_page = (memory::page_size() / PAGE).trailing_zeros() as usize;
+        let pools = self.pools;
+        let purged = self.buddy.purge(least.max(os_page), pages, |first, pages| {
+            // What is in a pool has no other use, so it counts as purged.
+            pools.iter().any(|pool| pool.has(first))
+                // SAFETY: the run is free, so its contents are dead, and the
+                // zone's lock keeps it free.
+                || unsafe {
+                    fresh::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT)
+                }
+        });
+        self.has_purged_much |= purged >= PURGE_MOST;
+        self.settle_charge();
+        purged
+    }
+
+    /// Purges every free run that is not clean, and metadata that describes
+    /// nothing. Returns the bytes purged.
+    pub fn purge(&mut self) -> usize {
+        self.close_stretch();
+        let purged = self.purge_pages(usize::MAX, 0) << PAGE_SHIFT;
+        purged + self.purge_metadata()
+    }
+
+    /// Unmaps free units until `bytes` are gone or none is left, so that
+    /// another kind of request can have the address space. Returns the bytes
+    /// unmapped.
+    pub fn unmap(&mut self, bytes: usize) -> usize {
+        const UNIT_BYTES: usize = (UNIT_PAGES as usize) << PAGE_SHIFT;
+        self.close_stretch();
+        let (mut unmapped, mut from) = (0, 0);
+        while unmapped < bytes {
+            let Some(unit) = self.buddy.dig_hole(from) else {
+                break;
+            };
+            let page = unit as u32 * UNIT_PAGES;
+            let address = window::address_of(PageIndex(page));
+            let is_pool = self.pools.iter().any(|pool| pool.has(PageIndex(page)));
+            // SAFETY: the unit is wholly free, so nothing refers to it.
+            if !is_pool && unsafe { memory::unmap(address, UNIT_BYTES) } {
+                unmapped += UNIT_BYTES;
+                self.mapped_pages -= UNIT_PAGES as usize;
+            } else {
+                self.buddy.restore_hole(unit);
+            }
+            from = unit + 1;
+        }
+        self.settle_charge();
+        unmapped
+    }
+}
