@@ -7,7 +7,7 @@
 //! slabs go to the shared heap, as if the threads had died.
 
 use super::registry::{for_each_unlocked, raw_lock};
-use super::{Heap, Kind, SHARED};
+use super::{Heap, Kind, SHARED, background};
 use crate::pages::{large, zone};
 use crate::slab::State;
 use crate::sync::forking;
@@ -65,6 +65,7 @@ pub(super) unsafe extern "C" fn child() {
         }
     }
     debug_assert!(SHARED.kind() == Kind::Shared);
+    background::after_fork();
 }
 
 impl Heap {

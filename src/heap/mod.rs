@@ -119,8 +119,8 @@ static NOBODY: Slab = Slab::nobody();
 /// fast path needs no test for it.
 static EMPTY: Heap = Heap::new(Kind::Spare);
 
-/// The heap of a thread whose exit hook has run: it has no blocks either, and
-/// what the thread still wants comes from the shared heap.
+/// The heap of a thread that lives off the shared heap, as its exit hook has
+/// run, or as it is to have none of its own: it has no blocks either.
 static GONE: Heap = Heap::new(Kind::Spare);
 
 /// The heap that belongs to no thread.

@@ -10,6 +10,7 @@ use core::ptr;
 
 use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
+use crate::options;
 use crate::os::{hooks, memory, slot};
 use crate::slab::State;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -69,6 +70,11 @@ pub(super) fn thread_heap() -> &'static Heap {
         THREAD_EXIT.register(at_thread_exit);
         registry.started = true;
     }
+    if are_enough() {
+        drop(registry);
+        slot::set(GONE.id());
+        return &GONE;
+    }
     let Some(heap) = registry.take(Kind::Thread) else {
         // Without memory for a heap the thread lives off the shared one.
         return &GONE;
@@ -79,6 +85,13 @@ pub(super) fn thread_heap() -> &'static Heap {
     // The slot comes first: arming the hook may allocate.
     THREAD_EXIT.arm(heap.id().cast());
     heap
+}
+
+/// Whether so many threads have heaps that no more should; then they live off
+/// the shared one. The caller holds the registry's lock.
+fn are_enough() -> bool {
+    let most = options::arena_max();
+    most > 0 && all().filter(|heap| heap.kind() == Kind::Thread).count() >= most
 }
 
 /// The C library's call at a thread's end.

@@ -26,7 +26,7 @@ static START: extern "C" fn() = start;
 
 extern "C" fn start() {
     ensure(None);
-    background::allow();
+    background::start();
 }
 
 /// Makes sure that the options are in force. The caller holds no lock.
@@ -60,7 +60,6 @@ fn begin(settings: Option<&Settings>) {
     if options::stats() != Figures::No {
         hooks::at_exit(report::at_exit);
     }
-    background::want();
 }
 
 /// Sets what one of glibc's parameters stands for; mallopt(3).

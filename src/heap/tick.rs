@@ -8,7 +8,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::{Heap, registry};
+use super::{Heap, background, registry, report};
+use crate::options::{self, Purge};
 use crate::os::process;
 use crate::pages::{due, large, zone};
 use crate::size_class::SizeClass;
@@ -61,18 +62,26 @@ fn come_by() {
         registry::for_each(Heap::hasten);
     }
     run(now);
+    background::start_if_wanted();
 }
 
-/// Gives back what is due at `now`. Returns the bytes.
-pub(super) fn run(now: u64) -> usize {
+/// Gives back what is due at `now`. When that was the last of it and the
+/// program is idle, the slabs go, too, that are kept for it to go on with.
+pub(super) fn run(now: u64) {
     if !due::take(now) {
-        return 0;
+        return;
     }
-    let bytes = zone::lock().tick(now) + large::tick(now);
-    if !due::is_pending() {
-        HASTENED.store(false, Ordering::Relaxed);
+    zone::lock().tick(now);
+    large::tick(now);
+    if due::is_pending() {
+        return;
     }
-    bytes
+    HASTENED.store(false, Ordering::Relaxed);
+    let idle = CAP.load(Ordering::Relaxed) == LEAST_CAP
+        || now.wrapping_sub(LAST.load(Ordering::Relaxed)) > BUSY;
+    if idle && options::purge() == Purge::Delayed {
+        report::trim();
+    }
 }
 
 impl Heap {

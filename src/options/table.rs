@@ -207,6 +207,7 @@ macro_rules! generate {
 
         $(
             #[doc = $help]
+            #[allow(dead_code, reason = "some are asked for by their id alone")]
             #[inline]
             pub fn $name() -> $type {
                 <$type as Value>::of(value(Id::$name))

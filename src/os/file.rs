@@ -29,3 +29,12 @@ pub fn read<'a>(name: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     process::set_errno(errno);
     done.then(|| &buffer[..length])
 }
+
+/// Whether a file can be read and written to.
+pub fn exists(name: &CStr) -> bool {
+    let errno = process::errno();
+    // SAFETY: the name is a C string.
+    let exists = unsafe { libc::access(name.as_ptr(), libc::R_OK | libc::W_OK) } == 0;
+    process::set_errno(errno);
+    exists
+}

@@ -8,5 +8,7 @@ pub mod file;
 pub mod hooks;
 pub mod limits;
 pub mod memory;
+pub mod pressure;
 pub mod process;
 pub mod slot;
+pub mod thread;

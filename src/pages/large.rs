@@ -379,8 +379,8 @@ fn keep_or_unmap(address: usize, length: usize) {
     unmap_all(&leaving);
 }
 
-/// Unmaps the mappings that have been kept for long. Returns the bytes.
-pub fn tick(now: u64) -> usize {
+/// Unmaps the mappings that have been kept for long.
+pub fn tick(now: u64) {
     let mut leaving = [NOTHING; KEPT];
     let mut large = LARGE.lock();
     let mut youngest = None;
@@ -395,7 +395,7 @@ pub fn tick(now: u64) -> usize {
     if let Some(since) = youngest {
         due::request(since + KEPT_AGE + 1);
     }
-    unmap_all(&leaving)
+    unmap_all(&leaving);
 }
 
 /// Unmaps what was kept and was taken out; returns the bytes.

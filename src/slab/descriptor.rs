@@ -12,7 +12,7 @@ use super::inbox::Linked;
 use super::interior::reciprocal_of;
 use super::list::{Block, end};
 use super::remote::RemoteQueue;
-use crate::pages::zone::{self, DESCRIPTOR_BYTES, Lease};
+use crate::pages::zone::{DESCRIPTOR_BYTES, Lease};
 use crate::pages::{PAGE, PageIndex, Run, window};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};

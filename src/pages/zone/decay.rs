@@ -83,10 +83,10 @@ impl Zone {
         });
     }
 
-    /// Purges what is too much by now. Returns the bytes.
-    pub fn tick(&mut self, now: u64) -> usize {
+    /// Purges what is too much by now.
+    pub fn tick(&mut self, now: u64) {
         if options::purge() != Purge::Delayed {
-            return 0;
+            return;
         }
         let elapsed = now.wrapping_sub(self.last_tick).clamp(1, PACE) as usize;
         self.last_tick = now;
@@ -103,9 +103,8 @@ impl Zone {
         if later >= PURGE_LEAST + purged && !refused {
             self.come_again(now, excess >= PURGE_LEAST + purged);
         } else if core::mem::take(&mut self.has_purged_much) {
-            purged += self.purge_metadata() >> PAGE_SHIFT;
+            self.purge_metadata();
         }
-        purged << PAGE_SHIFT
     }
 
     /// Purges about so many pages of free runs of an order or longer, the

@@ -1,0 +1,149 @@
+//! Being told when memory is short, anywhere on the machine or in the process's
+//! cgroup.
+//!
+//! Reference: the kernel's `accounting/psi` page. A trigger is a line written
+//! to a pressure file; poll(2) says when tasks have waited for memory for so
+//! long within its window.
+
+use core::ffi::{CStr, c_void};
+
+use super::{file, process};
+
+/// The system's file, and the cgroup's.
+const FILES: usize = 2;
+const SYSTEM: &CStr = c"/proc/pressure/memory";
+
+/// An open pressure file, and what it is, since a program that closes all its
+/// files and opens others makes the number mean another.
+#[derive(Clone, Copy)]
+struct Trigger {
+    file: i32,
+    identity: (u64, u64),
+}
+
+/// Triggers on what there is.
+pub struct Pressure<'a> {
+    triggers: [Option<Trigger>; FILES],
+    /// What is written to the files.
+    line: &'a [u8],
+}
+
+impl<'a> Pressure<'a> {
+    /// Asks to be told when what the line describes has come about, for
+    /// example `some 100000 2000000` and a zero byte: some task has waited for
+    /// 100,000 microseconds of two seconds. With an empty line: never.
+    pub fn new(line: &'a [u8]) -> Self {
+        let mut pressure = Self {
+            triggers: [None; FILES],
+            line,
+        };
+        pressure.open();
+        pressure
+    }
+
+    /// How many triggers there are.
+    pub fn count(&self) -> usize {
+        self.triggers.iter().flatten().count()
+    }
+
+    fn open(&mut self) {
+        if self.line.is_empty() {
+            return;
+        }
+        let mut name = [0; 512];
+        self.triggers = [
+            arm(SYSTEM, self.line),
+            cgroup_file(&mut name).and_then(|name| arm(name, self.line)),
+        ];
+    }
+
+    /// Waits for so many milliseconds, or until memory is short, and returns
+    /// whether that is so.
+    pub fn wait(&mut self, milliseconds: u64) -> bool {
+        for trigger in &mut self.triggers {
+            if trigger.is_some_and(|trigger| identity_of(trigger.file) != Some(trigger.identity)) {
+                *trigger = None;
+            }
+        }
+        if self.count() == 0 {
+            self.open();
+        }
+        let mut polled = self.triggers.map(|trigger| libc::pollfd {
+            // A negative number is passed over.
+            fd: trigger.map_or(-1, |trigger| trigger.file),
+            events: libc::POLLPRI,
+            revents: 0,
+        });
+        let timeout = milliseconds.min(i32::MAX as u64) as i32;
+        // SAFETY: the pointer and length are an array's.
+        unsafe { libc::poll(polled.as_mut_ptr(), FILES as u64, timeout) };
+        let mut is_short = false;
+        for (polled, trigger) in polled.iter().zip(&mut self.triggers) {
+            if polled.revents & (libc::POLLERR | libc::POLLNVAL) != 0 {
+                // The cgroup is gone. The file is closed with the process, as
+                // the number may be somebody else's.
+                *trigger = None;
+            } else {
+                is_short |= polled.revents & libc::POLLPRI != 0;
+            }
+        }
+        is_short
+    }
+}
+
+/// Opens a pressure file and writes the trigger.
+fn arm(name: &CStr, line: &[u8]) -> Option<Trigger> {
+    let errno = process::errno();
+    // SAFETY: the name is a C string, the text's bytes are valid.
+    let armed = unsafe {
+        let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC;
+        let file = libc::open(name.as_ptr(), flags);
+        let written = file >= 0
+            && libc::write(file, line.as_ptr().cast::<c_void>(), line.len()) == line.len() as isize;
+        if file >= 0 && !written {
+            libc::close(file);
+        }
+        written.then_some(file)
+    };
+    process::set_errno(errno);
+    let file = armed?;
+    Some(Trigger {
+        file,
+        identity: identity_of(file)?,
+    })
+}
+
+/// The device and number of an open file.
+fn identity_of(file: i32) -> Option<(u64, u64)> {
+    // SAFETY: zeros are a `stat`, which is only numbers.
+    let mut status: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: `status` is valid for the write.
+    (unsafe { libc::fstat(file, &mut status) } == 0).then_some((status.st_dev, status.st_ino))
+}
+
+/// The pressure file of the process's cgroup, in either place where the second
+/// version's hierarchy may be.
+fn cgroup_file(name: &mut [u8; 512]) -> Option<&CStr> {
+    let mut buffer = [0; 4096];
+    let groups = file::read(c"/proc/self/cgroup", &mut buffer)?;
+    let path = groups
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"0::"))?;
+    let mut found = None;
+    for root in [&b"/sys/fs/cgroup"[..], b"/sys/fs/cgroup/unified"] {
+        let length = root.len() + path.len() + b"/memory.pressure\0".len();
+        if let Some(place) = name.get_mut(..length) {
+            let (first, rest) = place.split_at_mut(root.len());
+            first.copy_from_slice(root);
+            let (second, rest) = rest.split_at_mut(path.len());
+            second.copy_from_slice(path);
+            rest.copy_from_slice(b"/memory.pressure\0");
+            let file = CStr::from_bytes_until_nul(place).ok()?;
+            if file::exists(file) {
+                found = Some(length);
+                break;
+            }
+        }
+    }
+    CStr::from_bytes_until_nul(&name[..found?]).ok()
+}

@@ -1,0 +1,66 @@
+//! A thread of bifold's own, and the end of a process that has no other.
+//!
+//! References: pthread_create(3), pthread_sigmask(3), proc_pid_stat(5).
+
+use core::ffi::{CStr, c_void};
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use super::file;
+
+/// Enough for what runs in it, with room for other libraries' thread-local
+/// storage, which is taken from the stack.
+const STACK: usize = 256 << 10;
+
+/// Starts a thread that nobody joins and that takes no signals. Returns whether
+/// there is one now. Allocates.
+pub fn start(name: &'static CStr, main: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut all, mut old) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    let mut thread: libc::pthread_t = 0;
+    // SAFETY: every value is written by the call that gets it first; the
+    // thread's mask is put back as it was.
+    unsafe {
+        let attributes = attributes.as_mut_ptr();
+        if libc::pthread_attr_init(attributes) != 0 {
+            return false;
+        }
+        libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
+        // Where the least that the system takes is more, it stays the default.
+        libc::pthread_attr_setstacksize(attributes, STACK);
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
+        let started = libc::pthread_create(&mut thread, attributes, main, ptr::null_mut()) == 0;
+        libc::pthread_sigmask(libc::SIG_SETMASK, old.as_ptr(), ptr::null_mut());
+        libc::pthread_attr_destroy(attributes);
+        if started {
+            libc::pthread_setname_np(thread, name.as_ptr());
+        }
+        started
+    }
+}
+
+/// Whether the first thread has ended and the calling one is the only other:
+/// without this one the process would have ended, too.
+pub fn is_alone() -> bool {
+    let mut buffer = [0; 1024];
+    let Some(text) = file::read(c"/proc/self/stat", &mut buffer) else {
+        return false;
+    };
+    // PID (NAME) STATE and 16 numbers more, then the number of threads; the
+    // name may have anything in it.
+    let Some(end) = text.iter().rposition(|&byte| byte == b')') else {
+        return false;
+    };
+    let mut fields = text[end + 1..].split(|&byte| byte == b' ').skip(1);
+    let state = fields.next();
+    let threads = fields.nth(16);
+    state == Some(b"Z") && threads == Some(b"2")
+}
+
+/// Ends the process as the end of its last thread does; see pthread_exit(3).
+pub fn exit() -> ! {
+    // SAFETY: exit runs what the program has registered for it, as it would
+    // at the end of the last thread.
+    unsafe { libc::exit(0) }
+}
