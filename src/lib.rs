@@ -87,12 +87,16 @@ mod pages;
 #[cfg(not(loom))]
 mod size_class;
 mod slab;
+#[cfg(not(loom))]
+pub mod stats;
 mod sync;
 #[cfg(not(loom))]
 mod text;
 
 #[cfg(not(loom))]
-pub use global::{AllocError, Bifold, Heap, trim};
+pub use global::{AllocError, Bifold, Heap, stats, trim};
+#[cfg(not(loom))]
+pub use stats::Stats;
 
 /// For `bifold-ffi` alone: no promise is made about what is in here.
 #[cfg(not(loom))]
@@ -100,13 +104,12 @@ pub use global::{AllocError, Bifold, Heap, trim};
 pub mod internals {
     pub use crate::fatal::die;
     pub use crate::heap::{
-        Figures, Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free,
-        free_sized, reallocate, trim, usable_size,
+        Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free, free_sized,
+        print_stats, reallocate, stats, trim, usable_size,
     };
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{program_name, set_errno, variable, write_stderr};
     pub use crate::pages::large::set_threshold as set_mmap_threshold;
     pub use crate::pages::zone::set_growth;
-    pub use crate::size_class::SizeClass;
     pub use crate::text::Text;
 }

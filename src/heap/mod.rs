@@ -12,7 +12,8 @@
 //!  request  runs and large mappings, alignment, calloc
 //!  resize   realloc
 //!  registry thread birth and death, the shared heap, fork
-//!  report   figures over all threads; trim
+//!  count    figures over all threads
+//!  report   trim
 //!  park     trim of a slab that a live thread has as its current one
 //! ```
 //!
@@ -21,6 +22,7 @@
 //! another thread can trim, count, or give back a slab that it emptied. Locks
 //! are taken in one order: registry, a heap, the shared heap, zone or large.
 
+mod count;
 mod fast;
 mod fork;
 mod lists;
@@ -45,10 +47,11 @@ use crate::slab::{Inbox, Slab};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
+pub use count::{figures, print_stats, stats};
 pub use fast::{Null, OnFailure, allocate, free, free_sized};
 pub use lookup::usable_size;
 pub use registry::{create, destroy};
-pub use report::{Figures, figures, trim};
+pub use report::trim;
 pub use request::{allocate_aligned, allocate_zeroed};
 pub use resize::{reallocate, reallocate_in_place, relocate};
 

@@ -8,3 +8,4 @@ pub mod hooks;
 pub mod memory;
 pub mod process;
 pub mod slot;
+pub mod usage;

@@ -53,6 +53,8 @@ pub struct Figures {
     pub metadata: usize,
     /// The most that `mapped` has been.
     pub peak_mapped: usize,
+    /// How many runs are taken; no bytes.
+    pub taken: usize,
 }
 
 /// The window with its buddy system.
@@ -65,6 +67,8 @@ pub struct Zone {
     slots: usize,
     mapped_pages: usize,
     peak_pages: usize,
+    /// How many runs are taken.
+    taken: usize,
     /// The recent peak of pages in use.
     used: RecentPeak,
     /// How many pages a span has at least (`M_TOP_PAD`).
@@ -82,6 +86,7 @@ static ZONE: Locked<Zone> = Locked::new(Zone {
     slots: 0,
     mapped_pages: 0,
     peak_pages: 0,
+    taken: 0,
     used: RecentPeak::new(),
     pad: 0,
 });
@@ -117,6 +122,7 @@ impl Zone {
             self.give_slot(descriptor);
             return None;
         };
+        self.taken += 1;
         self.balance();
         Some(Lease { run, descriptor })
     }
@@ -249,6 +255,7 @@ impl Zone {
         };
         self.buddy.give(run.first, run.pages, dirty);
         self.give_slot(descriptor);
+        self.taken -= 1;
         self.balance();
     }
 
@@ -308,9 +315,15 @@ impl Zone {
             mapped: self.mapped_pages << PAGE_SHIFT,
             free: free << PAGE_SHIFT,
             clean: clean << PAGE_SHIFT,
-            metadata: self.window.metadata(),
+            metadata: self.window.metadata().iter().map(|range| range.1).sum(),
             peak_mapped: self.peak_pages << PAGE_SHIFT,
+            taken: self.taken,
         }
+    }
+
+    /// Where the metadata lies: addresses and bytes mapped.
+    pub fn metadata(&self) -> [(usize, usize); 4] {
+        self.window.metadata()
     }
 
     /// Whether buddy system and counters are consistent.
