@@ -104,12 +104,13 @@ pub use stats::Stats;
 pub mod internals {
     pub use crate::fatal::die;
     pub use crate::heap::{
-        Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free, free_sized,
-        print_stats, reallocate, stats, trim, usable_size,
+        Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, count, free, free_sized,
+        measure, print_stats, reallocate, trim, usable_size,
     };
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{program_name, set_errno, variable, write_stderr};
     pub use crate::pages::large::set_threshold as set_mmap_threshold;
     pub use crate::pages::zone::set_growth;
+    pub use crate::stats::Stats;
     pub use crate::text::Text;
 }

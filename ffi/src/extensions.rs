@@ -46,7 +46,8 @@ pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
 }
 
 fn info() -> libc::mallinfo2 {
-    let stats = inner::figures();
+    let mut stats = inner::Stats::default();
+    inner::count(&mut stats);
     libc::mallinfo2 {
         arena: stats.window.reserved,
         ordblks: stats.classes().iter().map(|class| class.slabs).sum(),

@@ -26,7 +26,9 @@ pub unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) ->
         return -1;
     }
     let mut done = true;
-    inner::stats().write_xml(&mut |piece| {
+    let mut stats = inner::Stats::default();
+    inner::measure(&mut stats);
+    stats.write_xml(&mut |piece| {
         // SAFETY: the piece's bytes are valid, and the stream by the caller's
         // promise.
         let written = unsafe { libc::fwrite(piece.as_ptr().cast(), 1, piece.len(), stream) };
@@ -49,7 +51,9 @@ pub unsafe extern "C" fn bifold_stats_json(
     context: *mut c_void,
 ) {
     let Some(write) = write else { return };
-    inner::stats().write_json(&mut |piece| {
+    let mut stats = inner::Stats::default();
+    inner::measure(&mut stats);
+    stats.write_json(&mut |piece| {
         // SAFETY: as the caller promises.
         unsafe { write(context, piece.as_ptr().cast(), piece.len()) }
     });

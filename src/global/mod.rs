@@ -34,7 +34,9 @@ use crate::stats::Stats;
 /// println!("{stats}");
 /// ```
 pub fn stats() -> Stats {
-    crate::heap::stats()
+    let mut stats = Stats::default();
+    crate::heap::measure(&mut stats);
+    stats
 }
 
 /// Gives everything that is wholly free back to the kernel, now, from every

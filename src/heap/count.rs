@@ -7,32 +7,35 @@ use crate::pages::{PAGE, large, window, zone};
 use crate::slab::{self, Slab};
 use crate::stats::{Area, Blocks, Stats};
 
-/// All figures, over all threads. The caller holds no lock.
-pub fn stats() -> Stats {
-    let mut stats = figures();
+/// Fills in all figures, over all threads. The caller holds no lock.
+///
+/// In place, as in [`count`]: figures are long, and a thread's stack may be short.
+pub fn measure(stats: &mut Stats) {
+    count(stats);
     let ranges = Ranges::here();
     stats.window.resident = usage::resident(ranges.window.0, ranges.window.1);
     stats.metadata.resident = resident(|each| ranges.for_each_metadata(each));
     stats.large.resident = resident(|each| large::for_each_mapping(each));
-    add_kernel(&mut stats, &ranges);
-    stats
+    add_kernel(stats, &ranges);
 }
 
 /// Writes all figures as a table to standard error, in as few pieces as they
 /// fit; `errno` stays.
 pub fn print_stats() {
-    stats().write_table(&mut |piece| process::write_stderr(piece.as_bytes()));
+    let mut stats = Stats::default();
+    measure(&mut stats);
+    stats.write_table(&mut |piece| process::write_stderr(piece.as_bytes()));
 }
 
-/// bifold's own figures, over all threads; nothing that the kernel says.
-pub fn figures() -> Stats {
-    let mut stats = Stats::none();
+/// Fills in bifold's own figures, over all threads, where there are none yet;
+/// nothing that the kernel says.
+pub fn count(stats: &mut Stats) {
     let (mut slab_bytes, mut uncut, mut free_blocks) = (0, 0, 0);
     registry::for_each(|heap| {
         stats.heaps += usize::from(heap.kind() != Kind::Shared);
         heap.for_each_slab(|slab| {
             if slab.kind() != slab::Kind::Run {
-                let (free, uncut_here) = count_slab(&mut stats, slab);
+                let (free, uncut_here) = count_slab(stats, slab);
                 free_blocks += free;
                 uncut += uncut_here;
                 slab_bytes += slab.pages() as usize * PAGE;
@@ -44,6 +47,11 @@ pub fn figures() -> Stats {
     let mut heaps = 0;
     registry::for_each_piece(|_, bytes| heaps += bytes);
     let zone = zone::lock().figures();
+    debug_assert!(zone.clean <= zone.free && zone.free <= zone.mapped);
+    debug_assert_eq!(
+        stats.in_slabs.number,
+        stats.classes().iter().map(|class| class.live).sum()
+    );
 
     // What is mapped and neither free nor in a slab is in runs. The window's
     // first page is in none of them.
@@ -73,13 +81,13 @@ pub fn figures() -> Stats {
     stats.large = Area::of(large.live, large.kept, 0, 0);
     stats.most_window = zone.peak_mapped;
     stats.most_large = large.most;
-    stats
 }
 
 /// Counts a slab. Returns the bytes of its free blocks, and of what is in no
 /// block. The caller holds its heap's lock.
 fn count_slab(stats: &mut Stats, slab: &'static Slab) -> (usize, usize) {
-    let live = live_blocks(slab);
+    // A double free that was not found out may have made the count lie.
+    let live = live_blocks(slab).min(slab.carved() as usize);
     // Of a slab that trim has emptied no block is left but what is live.
     let cut = if slab.is_emptied() {
         live

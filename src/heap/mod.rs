@@ -47,7 +47,7 @@ use crate::slab::{Inbox, Slab};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
-pub use count::{figures, print_stats, stats};
+pub use count::{count, measure, print_stats};
 pub use fast::{Null, OnFailure, allocate, free, free_sized};
 pub use lookup::usable_size;
 pub use registry::{create, destroy};

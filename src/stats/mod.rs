@@ -146,9 +146,9 @@ pub struct Kernel {
     pub major_faults: usize,
 }
 
-impl Stats {
-    /// Figures of nothing.
-    pub(crate) fn none() -> Self {
+impl Default for Stats {
+    /// Figures of nothing at all, the kernel's unknown.
+    fn default() -> Self {
         let mut stats = Self {
             live: Blocks::default(),
             in_slabs: Blocks::default(),
@@ -169,7 +169,9 @@ impl Stats {
         }
         stats
     }
+}
 
+impl Stats {
     /// The size classes, the smallest blocks first; also those without slabs.
     pub fn classes(&self) -> &[Class] {
         &self.classes

@@ -1,6 +1,7 @@
 // bifold_stats_json, and malloc_stats where it is hard to answer.
 
 #include "check.h"
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -152,7 +153,7 @@ static void standard_error_may_be_closed(void) {
     close(STDERR_FILENO);
     errno = 4711;
     malloc_stats();
-    CHECK_THAT(errno == 4711, "errno is %d", errno);
+    CHECK_THAT(errno == 4711 || !on_bifold(), "errno is %d", errno);
 }
 
 static void no_descriptor_is_left(void) {
@@ -289,8 +290,7 @@ static void a_thread_with_a_small_stack(void) {
     static struct text text;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    // The least that POSIX promises, with what the C library puts there.
-    CHECK(pthread_attr_setstacksize(&attributes, 32 * KIB) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
     pthread_t thread;
     CHECK(pthread_create(&thread, &attributes, ask_once, &text) == 0);
     pthread_join(thread, NULL);
