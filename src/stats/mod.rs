@@ -190,6 +190,21 @@ impl Stats {
         ]
     }
 
+    /// All areas together. `resident` is `None` where one area's is.
+    pub fn total(&self) -> Area {
+        self.areas()
+            .iter()
+            .fold(Area::NOTHING, |sum, (_, area)| Area {
+                reserved: sum.reserved + area.reserved,
+                committed: sum.committed + area.committed,
+                resident: sum.resident.zip(area.resident).map(|(a, b)| a + b),
+                live: sum.live + area.live,
+                cached: sum.cached + area.cached,
+                clean: sum.clean + area.clean,
+                other: sum.other + area.other,
+            })
+    }
+
     /// Writes the figures as a table for people, in units that suit them, in
     /// pieces of whatever length. What the kernel does not tell is `?`.
     pub fn write_table(&self, sink: &mut dyn FnMut(&str)) {
@@ -233,6 +248,16 @@ impl core::fmt::Display for Stats {
 }
 
 impl Area {
+    const NOTHING: Self = Self {
+        reserved: 0,
+        committed: 0,
+        resident: Some(0),
+        live: 0,
+        cached: 0,
+        clean: 0,
+        other: 0,
+    };
+
     /// An area of these parts.
     pub(crate) fn of(live: usize, cached: usize, clean: usize, other: usize) -> Self {
         let committed = live + cached + other;

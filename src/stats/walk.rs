@@ -72,6 +72,7 @@ impl Stats {
         for (name, area) in self.areas() {
             to.row(Some(name), &area.figures());
         }
+        to.row(Some("all"), &self.total().figures());
         to.end_table();
 
         to.table("classes", "class", false);

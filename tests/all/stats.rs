@@ -79,7 +79,13 @@ fn assert_adds_up(stats: &Stats) {
         assert_eq!(class.slabs == 0, class.slab_bytes == 0);
     }
 
-    for (name, area) in stats.areas() {
+    let all = stats.total();
+    assert_eq!(all.live, stats.live.bytes);
+    assert_eq!(
+        all.reserved,
+        stats.areas().iter().map(|(_, area)| area.reserved).sum()
+    );
+    for (name, area) in stats.areas().into_iter().chain([("all", all)]) {
         let parts = area.live + area.cached + area.clean + area.other;
         assert_eq!(area.reserved, parts, "{name}");
         assert_eq!(area.committed, area.reserved - area.clean, "{name}");

@@ -99,7 +99,7 @@ fn check(stats: &Stats) {
         format!("kernel - minor_faults {}", stats.kernel.minor_faults),
         format!("process - heaps {}", stats.heaps),
     ];
-    for (name, area) in stats.areas() {
+    for (name, area) in stats.areas().into_iter().chain([("all", stats.total())]) {
         expected.push(format!("areas {name} reserved {}", area.reserved));
         expected.push(format!("areas {name} resident {}", figure(area.resident)));
         expected.push(format!("areas {name} other {}", area.other));
