@@ -7,6 +7,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::fs;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -222,6 +223,105 @@ fn the_figures_of_all_threads_add_up() {
         assert_eq!(checked_stats().live.number, 0);
         bifold::trim();
         assert_eq!(checked_stats().live.number, 0);
+    });
+}
+
+/// Trim takes the pages of slabs that another thread has as its current ones.
+#[test]
+fn slabs_that_trim_has_emptied_add_up() {
+    alone("stats::slabs_that_trim_has_emptied_add_up", || {
+        const BLOCKS: usize = 2000;
+        let use_some = || {
+            let blocks: Vec<_> = (0..BLOCKS)
+                // SAFETY: the size is not 0.
+                .map(|_| unsafe { Bifold::new().alloc(layout(64)) })
+                .collect();
+            for &block in &blocks[1..] {
+                // SAFETY: the block has that size and is not used.
+                unsafe { Bifold::new().dealloc(block, layout(64)) };
+            }
+            blocks[0] as usize
+        };
+        let (freed, trimmed) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // SAFETY: as above.
+                let free = |block| unsafe { Bifold::new().dealloc(block as *mut u8, layout(64)) };
+                free(use_some());
+                freed.wait();
+                trimmed.wait();
+                let block = use_some();
+                freed.wait();
+                trimmed.wait();
+                free(block);
+            });
+            freed.wait();
+            let before = checked_stats();
+            bifold::trim();
+            let after = checked_stats();
+            assert_eq!((before.live.number, after.live.number), (0, 0));
+            let free = |stats: &Stats| {
+                stats
+                    .classes()
+                    .iter()
+                    .map(|class| class.free)
+                    .sum::<usize>()
+            };
+            assert!(free(&after) < free(&before), "{after}");
+            assert!(after.window.cached < before.window.cached);
+            trimmed.wait();
+            freed.wait();
+            assert_eq!(checked_stats().live.number, 1);
+            trimmed.wait();
+        });
+        assert_eq!(checked_stats().live.number, 0);
+    });
+}
+
+/// Under a limit on address space free units of the window are unmapped, and
+/// mapped again.
+#[test]
+fn a_window_with_holes_adds_up() {
+    alone("stats::a_window_with_holes_adds_up", || {
+        const MIB: usize = 1 << 20;
+        let heap = Heap::new().unwrap();
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = statm.split(' ').next().unwrap().parse().unwrap();
+        // SAFETY: it only reads.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let limit = (pages * page + 400 * MIB) as libc::rlim_t;
+        let limit = libc::rlimit {
+            rlim_cur: limit,
+            rlim_max: limit,
+        };
+        // SAFETY: the value is valid for the read.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+
+        let blocks = filled(&heap, 100_000, 2500);
+        let (kept, freed): (Vec<_>, Vec<_>) = (0..).zip(blocks).partition(|(n, _)| n % 500 == 0);
+        free(&heap, freed.into_iter().map(|(_, block)| block), 100_000);
+        let full = checked_stats();
+        let long = filled(&heap, 300 * MIB, 1);
+        let holed = checked_stats();
+        assert!(
+            holed.window.reserved < full.window.reserved - 50 * MIB,
+            "{holed}"
+        );
+        let addresses = window_around(kept[0].1);
+        assert_eq!(
+            holed.window.resident,
+            Some(of_smaps("Rss", addresses.clone()))
+        );
+        assert_eq!(holed.in_runs.number, kept.len());
+        free(&heap, long, 300 * MIB);
+        bifold::trim();
+        filled(&heap, 100_000, 2000);
+        let filled_again = checked_stats();
+        assert_eq!(filled_again.in_runs.number, kept.len() + 2000);
+        assert_eq!(
+            filled_again.window.resident,
+            Some(of_smaps("Rss", addresses))
+        );
     });
 }
 
