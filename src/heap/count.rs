@@ -2,7 +2,7 @@
 
 use super::report::live_blocks;
 use super::{Kind, registry};
-use crate::os::{process, usage};
+use crate::os::{process, smaps, usage};
 use crate::pages::{PAGE, large, window, zone};
 use crate::slab::{self, Slab};
 use crate::stats::{Area, Blocks, Stats};
@@ -131,7 +131,7 @@ impl Ranges {
     }
 
     /// How many bytes of a mapping are bifold's.
-    fn share(&self, mapping: &usage::Mapping) -> usize {
+    fn share(&self, mapping: &smaps::Mapping) -> usize {
         let mut share = 0;
         let mut add = |start: usize, bytes: usize| {
             let end = mapping.end.min(start + bytes);
@@ -155,7 +155,7 @@ fn resident(for_each: impl FnOnce(&mut dyn FnMut(usize, usize))) -> Option<usize
 /// Adds what the kernel says of the process and its mappings.
 fn add_kernel(stats: &mut Stats, ranges: &Ranges) {
     let mut kernel = stats.kernel;
-    let told = usage::for_each_mapping(|mapping| {
+    let told = smaps::for_each_mapping(|mapping| {
         add(&mut kernel.process_resident, mapping.resident, usize::MAX);
         let figures = [
             (&mut kernel.huge, mapping.huge),

@@ -8,4 +8,5 @@ pub mod hooks;
 pub mod memory;
 pub mod process;
 pub mod slot;
+pub mod smaps;
 pub mod usage;
