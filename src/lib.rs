@@ -89,14 +89,18 @@ mod pages;
 #[cfg(not(loom))]
 mod size_class;
 mod slab;
+#[cfg(not(loom))]
+pub mod stats;
 mod sync;
 #[cfg(not(loom))]
 mod text;
 
 #[cfg(not(loom))]
-pub use global::{AllocError, Bifold, Heap, trim};
+pub use global::{AllocError, Bifold, Heap, stats, trim};
 #[cfg(not(loom))]
 pub use options::{Advice, Figures as FiguresAtExit, HugePages, Lock, Purge};
+#[cfg(not(loom))]
+pub use stats::Stats;
 
 /// For `bifold-ffi` alone: no promise is made about what is in here.
 #[cfg(not(loom))]
@@ -105,12 +109,12 @@ pub mod internals {
     pub use crate::fatal::die;
     pub use crate::heap::set_parameter;
     pub use crate::heap::{
-        Caller, Figures, Null, allocate, allocate_aligned, allocate_zeroed, figures, free,
-        free_sized, reallocate, start, trim, usable_size,
+        Caller, Null, allocate, allocate_aligned, allocate_zeroed, count, free, free_sized,
+        measure, print_stats, reallocate, start, trim, usable_size,
     };
     pub use crate::options::Id as Parameter;
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{set_errno, write_stderr};
-    pub use crate::size_class::SizeClass;
+    pub use crate::stats::Stats;
     pub use crate::text::Text;
 }

@@ -1,5 +1,5 @@
-//! Text in a fixed buffer: what bifold prints is put together here, without
-//! allocation and without `core::fmt`.
+//! Text in a fixed buffer, and in pieces through one: what bifold prints is put
+//! together here, without allocation and without `core::fmt`.
 
 /// Up to `N` bytes of text; what does not fit is cut off.
 pub struct Text<const N: usize> {
@@ -27,9 +27,19 @@ impl<const N: usize> Text<N> {
         &self.bytes[..self.length]
     }
 
-    /// Appends text.
+    /// The same as text.
+    pub fn as_str(&self) -> &str {
+        // SAFETY: only whole characters are put in.
+        unsafe { core::str::from_utf8_unchecked(self.bytes()) }
+    }
+
+    /// Appends text, as many of its characters as fit.
     pub fn text(&mut self, text: &str) {
-        for &byte in text.as_bytes() {
+        let mut end = text.len().min(N - self.length);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        for &byte in &text.as_bytes()[..end] {
             self.byte(byte);
         }
     }
@@ -52,41 +62,37 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// Appends a number of bytes in the largest unit, up to MiB, that it is a
-    /// whole number of.
-    pub fn size(&mut self, bytes: usize) {
-        let (unit, name) = match bytes.trailing_zeros() {
-            _ if bytes == 0 => (1, " bytes"),
-            20.. => (1 << 20, " MiB"),
-            10.. => (1 << 10, " KiB"),
-            _ => (1, " bytes"),
-        };
-        self.decimal(bytes / unit);
-        self.text(name);
-    }
-
     /// Appends a number in decimal.
+    #[inline(never)]
     pub fn decimal(&mut self, number: usize) {
-        let mut divisor = 1;
-        while number / divisor >= 10 {
-            divisor *= 10;
+        let mut digits = [0; 20];
+        let (mut rest, mut start) = (number, digits.len());
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            start -= 1;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
         }
-        while divisor > 0 {
-            self.byte(b'0' + (number / divisor % 10) as u8);
-            divisor /= 10;
+        for &digit in digits.iter().skip(start) {
+            self.byte(digit);
         }
     }
 
-    /// Appends a number in decimal, padded on the left to `width`.
-    pub fn column(&mut self, number: usize, width: usize) {
-        let mut digits = Text::<20>::new();
-        digits.decimal(number);
-        for _ in digits.length..width {
-            self.byte(b' ');
+    /// Appends a number of bytes in the largest unit of which it is one or more,
+    /// with a decimal: `1.5 MiB`.
+    pub fn size(&mut self, bytes: usize) {
+        const UNITS: [&str; 5] = [" B", " KiB", " MiB", " GiB", " TiB"];
+        let unit = (bytes.max(1).ilog2() as usize / 10).min(UNITS.len() - 1);
+        let shift = 10 * unit;
+        self.decimal(bytes >> shift);
+        if unit > 0 {
+            let rest = bytes & ((1 << shift) - 1);
+            self.byte(b'.');
+            self.byte(b'0' + ((rest * 10) >> shift) as u8);
         }
-        for &byte in digits.bytes() {
-            self.byte(byte);
-        }
+        self.text(UNITS[unit]);
     }
 
     /// Appends a number in hexadecimal with `0x` before it.
@@ -106,9 +112,83 @@ impl<const N: usize> Text<N> {
     }
 }
 
+/// Text of any length, given out in pieces.
+pub struct Stream<'a> {
+    buffer: Text<1024>,
+    sink: &'a mut dyn FnMut(&str),
+}
+
+impl<'a> Stream<'a> {
+    /// Text that goes to `sink`.
+    pub fn new(sink: &'a mut dyn FnMut(&str)) -> Self {
+        Self {
+            buffer: Text::new(),
+            sink,
+        }
+    }
+
+    /// Appends text.
+    #[inline(never)]
+    pub fn text(&mut self, text: &str) {
+        if text.len() > self.buffer.bytes.len() - self.buffer.length {
+            self.flush();
+        }
+        if text.len() > self.buffer.bytes.len() {
+            (self.sink)(text);
+        } else {
+            self.buffer.text(text);
+        }
+    }
+
+    /// Appends a number in decimal.
+    pub fn decimal(&mut self, number: usize) {
+        let mut digits = Text::<20>::new();
+        digits.decimal(number);
+        self.text(digits.as_str());
+    }
+
+    /// Appends text, with spaces before it to make it `width` characters long.
+    pub fn right(&mut self, text: &str, width: usize) {
+        self.spaces(width.saturating_sub(text.len()));
+        self.text(text);
+    }
+
+    /// Appends text, with spaces behind it to make it `width` characters long.
+    pub fn left(&mut self, text: &str, width: usize) {
+        self.text(text);
+        self.spaces(width.saturating_sub(text.len()));
+    }
+
+    fn spaces(&mut self, count: usize) {
+        for _ in 0..count {
+            self.text(" ");
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.buffer.length > 0 {
+            (self.sink)(self.buffer.as_str());
+            self.buffer.length = 0;
+        }
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Text;
+    use super::{Stream, Text};
+    use std::string::String;
+
+    fn size(bytes: usize) -> String {
+        let mut text = Text::<16>::new();
+        text.size(bytes);
+        text.as_str().into()
+    }
 
     #[test]
     fn numbers_and_cut() {
@@ -120,9 +200,53 @@ mod tests {
         text.hex(0);
         text.text(" ");
         text.hex(0x10_0fab);
-        text.column(42, 5);
-        assert_eq!(text.bytes(), b"0 18446744073709551615 0x0 0x100fab   42");
+        assert_eq!(text.bytes(), b"0 18446744073709551615 0x0 0x100fab");
         text.text("more than the buffer holds");
         assert_eq!(text.bytes().len(), 48);
+    }
+
+    #[test]
+    fn no_character_is_cut() {
+        let mut text = Text::<4>::new();
+        text.text("aöö");
+        assert_eq!(text.as_str(), "aö");
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_suits() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (5 << 30, "5.0 GiB"),
+            (3 << 50, "3072.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+        assert!(size(usize::MAX).ends_with(".9 TiB"));
+    }
+
+    #[test]
+    fn a_stream_loses_nothing() {
+        let (mut whole, mut pieces) = (String::new(), 0);
+        let mut sink = |piece: &str| {
+            whole.push_str(piece);
+            pieces += 1;
+        };
+        let mut expected = String::new();
+        let mut stream = Stream::new(&mut sink);
+        for n in 0..500 {
+            stream.decimal(n);
+            stream.right("ö", 4);
+            stream.left("x", 3);
+            expected += &std::format!("{n}  öx  ");
+        }
+        let long = "long".repeat(1000);
+        stream.text(&long);
+        drop(stream);
+        assert_eq!(whole, expected + &long);
+        assert!(pieces < 16, "{pieces} pieces");
     }
 }

@@ -43,19 +43,19 @@ pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
 }
 
 fn info() -> libc::mallinfo2 {
-    let figures = inner::figures();
-    let in_heap = figures.slab_live + figures.run_live;
+    let mut stats = inner::Stats::default();
+    inner::count(&mut stats);
     libc::mallinfo2 {
-        arena: figures.zone.mapped,
-        ordblks: figures.slabs.iter().sum(),
+        arena: stats.window.reserved,
+        ordblks: stats.classes().iter().map(|class| class.slabs).sum(),
         smblks: 0,
-        hblks: figures.large.blocks,
-        hblkhd: figures.large.live,
+        hblks: stats.in_large.number,
+        hblkhd: stats.in_large.bytes,
         usmblks: 0,
         fsmblks: 0,
-        uordblks: in_heap,
-        fordblks: figures.zone.mapped.saturating_sub(in_heap),
-        keepcost: figures.zone.free - figures.zone.clean + figures.large.kept,
+        uordblks: stats.window.live,
+        fordblks: stats.window.reserved - stats.window.live,
+        keepcost: stats.dirty + stats.large.cached,
     }
 }
 

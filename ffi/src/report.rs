@@ -1,43 +1,16 @@
-//! malloc_stats and malloc_info: figures for people and for programs.
+//! malloc_stats, malloc_info and bifold_stats_json: figures for people and for
+//! programs.
 //!
 //! References: malloc_stats(3), malloc_info(3).
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int, c_void};
 
-use crate::inner::{self, Figures, SizeClass, Text};
+use crate::inner;
 
 /// Writes a table of figures over all threads to standard error.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_stats() {
-    let figures = inner::figures();
-    let mut text = Text::<1024>::new();
-    text.text(concat!("bifold ", env!("CARGO_PKG_VERSION"), "\n"));
-    for (name, bytes) in totals(&figures) {
-        text.text("  ");
-        text.text(name);
-        for _ in name.len()..24 {
-            text.text(" ");
-        }
-        text.column(bytes, 16);
-        text.text("\n");
-    }
-    inner::write_stderr(text.bytes());
-}
-
-fn totals(figures: &Figures) -> [(&'static str, usize); 11] {
-    [
-        ("in use bytes", figures.in_use()),
-        ("in slabs bytes", figures.slab_live),
-        ("in runs bytes", figures.run_live),
-        ("in mappings bytes", figures.large.live),
-        ("mappings", figures.large.blocks),
-        ("kept mappings bytes", figures.large.kept),
-        ("mapped bytes", figures.zone.mapped),
-        ("most mapped bytes", figures.zone.peak_mapped),
-        ("free dirty bytes", figures.zone.free - figures.zone.clean),
-        ("metadata bytes", figures.zone.metadata),
-        ("heaps", figures.heaps),
-    ]
+    inner::print_stats();
 }
 
 /// Writes figures over all threads as XML to a stream. Returns 0, or -1 with
@@ -52,42 +25,36 @@ pub unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) ->
         inner::set_errno(libc::EINVAL);
         return -1;
     }
-    let figures = inner::figures();
     let mut done = true;
-    // SAFETY: the text's bytes are valid, and the stream by the caller's
-    // promise.
-    let mut write = |text: &[u8]| unsafe {
-        done &= libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) == text.len();
-    };
-    write(b"<malloc version=\"bifold-");
-    write(env!("CARGO_PKG_VERSION").as_bytes());
-    write(b"\">\n<sizes>\n");
-    for class in SizeClass::all() {
-        let (slabs, live) = (figures.slabs[class.index()], figures.live[class.index()]);
-        if slabs > 0 {
-            let mut line = Text::<160>::new();
-            attribute(&mut line, "<size block", class.size());
-            attribute(&mut line, "\" live", live);
-            attribute(&mut line, "\" slabs", slabs);
-            line.text("\"/>\n");
-            write(line.bytes());
-        }
-    }
-    write(b"</sizes>\n");
-    for (name, figure) in totals(&figures) {
-        let mut line = Text::<160>::new();
-        line.text("<total type=\"");
-        line.text(name);
-        attribute(&mut line, "\" size", figure);
-        line.text("\"/>\n");
-        write(line.bytes());
-    }
-    write(b"</malloc>\n");
+    let mut stats = inner::Stats::default();
+    inner::measure(&mut stats);
+    stats.write_xml(&mut |piece| {
+        // SAFETY: the piece's bytes are valid, and the stream by the caller's
+        // promise.
+        let written = unsafe { libc::fwrite(piece.as_ptr().cast(), 1, piece.len(), stream) };
+        done &= written == piece.len();
+    });
     if done { 0 } else { -1 }
 }
 
-fn attribute(line: &mut Text<160>, name: &str, value: usize) {
-    line.text(name);
-    line.text("=\"");
-    line.decimal(value);
+/// Gives figures over all threads as a JSON object to `write`, in pieces: with
+/// `context`, a text that no zero ends, and its length. The figures are of the
+/// moment of the call, and no lock is held, so that `write` may allocate. A null
+/// `write` gets nothing.
+///
+/// # Safety
+///
+/// `write` is a function that may be called so, and returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bifold_stats_json(
+    write: Option<unsafe extern "C" fn(*mut c_void, *const c_char, usize)>,
+    context: *mut c_void,
+) {
+    let Some(write) = write else { return };
+    let mut stats = inner::Stats::default();
+    inner::measure(&mut stats);
+    stats.write_json(&mut |piece| {
+        // SAFETY: as the caller promises.
+        unsafe { write(context, piece.as_ptr().cast(), piece.len()) }
+    });
 }

@@ -10,6 +10,35 @@ mod system;
 pub use explicit::{AllocError, Heap};
 pub use system::Bifold;
 
+use crate::stats::Stats;
+
+/// The figures of the whole process: what bifold has, by use and by size class,
+/// beside what the kernel says of it.
+///
+/// It takes every heap's lock in turn and looks at each slab, then asks the kernel
+/// about each page (mincore(2)) and reads `/proc/thread-self/smaps`: some
+/// milliseconds, more in a big program. It allocates nothing, and holds no lock
+/// while it asks the kernel. It cannot fail: what the kernel does not tell is
+/// `None`.
+///
+/// # Examples
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOCATOR: bifold::Bifold = bifold::Bifold::new();
+///
+/// let numbers = vec![1u8; 5 << 20];
+/// let stats = bifold::stats();
+/// assert!(stats.in_large.bytes >= numbers.len());
+/// assert!(stats.large.resident.is_none_or(|bytes| bytes >= numbers.len()));
+/// println!("{stats}");
+/// ```
+pub fn stats() -> Stats {
+    let mut stats = Stats::default();
+    crate::heap::measure(&mut stats);
+    stats
+}
+
 /// Gives everything that is wholly free back to the kernel, now, from every
 /// thread's heap. Returns how many bytes that were.
 ///

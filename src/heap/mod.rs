@@ -12,10 +12,11 @@
 //!  request  runs and large mappings, alignment, calloc
 //!  resize   realloc
 //!  registry thread birth and death, the shared heap, fork
-//!  report   figures over all threads; trim
 //!  start    the first call: options, and what they ask for
 //!  tick     what was free for long goes back
 //!  background  a thread that ticks while the program is idle
+//!  count    figures over all threads
+//!  report   trim
 //!  park     trim of a slab that a live thread has as its current one
 //! ```
 //!
@@ -26,6 +27,7 @@
 
 mod announce;
 mod background;
+mod count;
 mod fast;
 mod fork;
 mod lists;
@@ -52,10 +54,11 @@ use crate::slab::{Inbox, Slab};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
+pub use count::{count, measure, print_stats};
 pub use fast::{Caller, Null, Program, allocate, free, free_sized};
 pub use lookup::usable_size;
 pub use registry::{create, destroy};
-pub use report::{Figures, figures, trim};
+pub use report::trim;
 pub use request::{allocate_aligned, allocate_zeroed};
 pub use resize::{reallocate, reallocate_in_place, relocate};
 pub use start::{ensure as start, set_parameter};

@@ -20,9 +20,24 @@ struct Registry {
     /// Memory for heaps that has not been used yet.
     unused: usize,
     unused_end: usize,
+    /// The mapping that it is from.
+    piece: *const Piece,
     /// Whether the exit hook is registered and the first thread has a heap.
     started: bool,
 }
+
+/// The start of a mapping that heaps are made in.
+#[repr(align(64))]
+struct Piece {
+    /// The one before.
+    before: *const Piece,
+}
+
+// SAFETY: pieces are written once, before anybody else knows them.
+unsafe impl Send for Registry {}
+
+/// The bytes of a [`Piece`], with the heaps in it.
+const PIECE: usize = (16 * size_of::<Heap>()).next_multiple_of(64 << 10);
 
 /// All heaps that ever were, linked; the shared one is not among them. New
 /// ones come in front, under the registry's lock, and none goes, so that
@@ -35,6 +50,7 @@ static ORPHANS: AtomicUsize = AtomicUsize::new(0);
 static REGISTRY: Locked<Registry> = Locked::new(Registry {
     unused: 0,
     unused_end: 0,
+    piece: ptr::null(),
     started: false,
 });
 
@@ -140,6 +156,17 @@ pub(super) fn for_each(mut each: impl FnMut(&'static Heap)) {
     }
 }
 
+/// Calls `each` with the address and the bytes of every mapping that heaps are
+/// made in.
+pub(super) fn for_each_piece(mut each: impl FnMut(usize, usize)) {
+    let mut piece = REGISTRY.lock().piece;
+    // SAFETY: pieces are never unmapped, nor changed once they are known.
+    while let Some(at) = unsafe { piece.as_ref() } {
+        each(piece as usize, PIECE);
+        piece = at.before;
+    }
+}
+
 /// Calls `each` with every heap there is, the shared one last, for fork.
 ///
 /// # Safety
@@ -209,9 +236,15 @@ impl Registry {
 
     fn make(&mut self) -> Option<&'static Heap> {
         if self.unused_end - self.unused < size_of::<Heap>() {
-            let length = (16 * size_of::<Heap>()).next_multiple_of(64 << 10);
-            self.unused = memory::map(length).ok()?;
-            self.unused_end = self.unused + length;
+            let start = memory::map(PIECE).ok()?;
+            let piece = start as *mut Piece;
+            // SAFETY: the memory was mapped for this, and is never unmapped.
+            unsafe {
+                piece.write(Piece { before: self.piece });
+            }
+            self.piece = piece;
+            self.unused = start + size_of::<Piece>();
+            self.unused_end = start + PIECE;
         }
         let place = self.unused as *mut Heap;
         self.unused += size_of::<Heap>();

@@ -1,78 +1,11 @@
-//! Figures over all threads, and trim.
+//! Trim, and what else looks at every heap's slabs at once.
 
 use super::{Heap, registry};
-use crate::pages::{PAGE, large, limit, zone};
-use crate::size_class::CLASSES;
+use crate::pages::{large, limit, zone};
 use crate::slab::{Kind, Slab, State};
 
-/// What all heaps, the zone and the large blocks have. Other threads go on
-/// meanwhile, so sums of parts that change may be off by what they did.
-#[derive(Clone, Copy, Debug)]
-pub struct Figures {
-    /// For each class, the blocks that the program has.
-    pub live: [usize; CLASSES],
-    /// For each class, the slabs.
-    pub slabs: [usize; CLASSES],
-    /// Bytes in slabs.
-    pub slab_bytes: usize,
-    /// Bytes in slab blocks that the program has.
-    pub slab_live: usize,
-    /// Bytes in runs that the program has.
-    pub run_live: usize,
-    /// Heaps in use: one a thread that has allocated, and the explicit ones.
-    pub heaps: usize,
-    /// The zone's figures.
-    pub zone: zone::Figures,
-    /// The large blocks' figures.
-    pub large: large::Figures,
-}
-
-/// Counts everything, over all threads.
-pub fn figures() -> Figures {
-    let mut figures = Figures {
-        live: [0; CLASSES],
-        slabs: [0; CLASSES],
-        slab_bytes: 0,
-        slab_live: 0,
-        run_live: 0,
-        heaps: 0,
-        zone: zone::Figures::default(),
-        large: large::figures(),
-    };
-    registry::for_each(|heap| {
-        figures.heaps += 1;
-        heap.for_each_slab(|slab| figures.add(slab));
-    });
-    figures.zone = zone::lock().figures();
-    // What is mapped and neither free nor in a slab is in runs; the window's
-    // first page is in neither.
-    let zone = figures.zone;
-    let taken = (zone.mapped - zone.free).saturating_sub(if zone.mapped > 0 { PAGE } else { 0 });
-    figures.run_live = taken.saturating_sub(figures.slab_bytes);
-    figures
-}
-
-impl Figures {
-    fn add(&mut self, slab: &'static Slab) {
-        if !matches!(slab.kind(), Kind::Small | Kind::Medium) {
-            return;
-        }
-        let live = live_blocks(slab);
-        let class = slab.class();
-        self.live[class.index()] += live;
-        self.slabs[class.index()] += 1;
-        self.slab_live += live * class.size();
-        self.slab_bytes += slab.pages() as usize * PAGE;
-    }
-
-    /// All bytes in blocks that the program has.
-    pub fn in_use(&self) -> usize {
-        self.slab_live + self.run_live + self.large.live
-    }
-}
-
 /// The blocks of a slab that the program has. The caller holds the lock.
-fn live_blocks(slab: &'static Slab) -> usize {
+pub(super) fn live_blocks(slab: &'static Slab) -> usize {
     let handed_out = match slab.state() {
         // The owner may be at it; then the count is of some moment.
         State::Current => slab.carved() - slab.count_free().unwrap_or(0),
@@ -162,4 +95,3 @@ impl Heap {
         valid
     }
 }
-pub(super) unsafe extern "C" fn at_exit() {}

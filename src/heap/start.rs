@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use super::{announce, background, report};
+use super::{announce, background, count};
 use crate::options::{self, Figures, Id, Settings, Source};
 use crate::os::hooks;
 use crate::pages;
@@ -58,7 +58,7 @@ fn begin(settings: Option<&Settings>) {
         announce::announce();
     }
     if options::stats() != Figures::No {
-        hooks::at_exit(report::at_exit);
+        hooks::at_exit(count::print_at_exit);
     }
 }
 

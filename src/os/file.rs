@@ -1,33 +1,61 @@
 //! Reading the kernel's files: no stdio, `errno` kept.
 
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_int};
 
 use super::process;
+
+/// An open file. By system calls: the C library's functions are points where a
+/// thread can be cancelled, which none of bifold's callers expects.
+pub struct File(c_int);
+
+impl File {
+    /// Opens a file for reading; `None`: it can't be.
+    pub fn open(path: &CStr) -> Option<Self> {
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        let errno = process::errno();
+        // SAFETY: the path is a C string.
+        let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) };
+        process::set_errno(errno);
+        // Not `then_some`: it would make a file in any case, and close it.
+        (file >= 0).then(|| Self(file as c_int))
+    }
+
+    /// Reads some bytes, none at the file's end. `None`: it can't be read.
+    pub fn read(&self, buffer: &mut [u8]) -> Option<usize> {
+        let errno = process::errno();
+        let read = loop {
+            // SAFETY: the pointer and length are a slice's.
+            let read =
+                unsafe { libc::syscall(libc::SYS_read, self.0, buffer.as_mut_ptr(), buffer.len()) };
+            if read >= 0 || process::errno() != libc::EINTR {
+                break read;
+            }
+        };
+        process::set_errno(errno);
+        usize::try_from(read).ok()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor was opened by `open`, for this value alone. It
+        // is valid, so that the call succeeds and `errno` stays.
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
+    }
+}
 
 /// Reads a file's start, as far as `buffer` reaches; `None` where it can't be
 /// opened or read.
 pub fn read<'a>(name: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let errno = process::errno();
-    // SAFETY: the name is a C string.
-    let file = unsafe { libc::open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let file = File::open(name)?;
     let mut length = 0;
-    let mut done = file >= 0;
-    while done && length < buffer.len() {
-        let rest = &mut buffer[length..];
-        // SAFETY: the pointer and length are a slice's.
-        let got = unsafe { libc::read(file, rest.as_mut_ptr().cast::<c_void>(), rest.len()) };
-        match got {
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..])? {
             0 => break,
-            1.. => length += got as usize,
-            _ => done = false,
+            more => length += more,
         }
     }
-    if file >= 0 {
-        // SAFETY: the file was opened above.
-        unsafe { libc::close(file) };
-    }
-    process::set_errno(errno);
-    done.then(|| &buffer[..length])
+    Some(&buffer[..length])
 }
 
 /// Whether a file can be read and written to.

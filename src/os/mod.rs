@@ -11,4 +11,6 @@ pub mod memory;
 pub mod pressure;
 pub mod process;
 pub mod slot;
+pub mod smaps;
 pub mod thread;
+pub mod usage;

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buddy::UNIT_PAGES;
 use super::peak::RecentPeak;
-use super::table::{Entry, Recent, Table};
+use super::table::{EMPTY, Entry, Recent, Table};
 use super::window::PAGE;
 use super::{due, fresh, limit};
 use crate::options::{self, Id, Purge, TABLE};
@@ -70,8 +70,9 @@ struct Large {
     table: Table,
     recent: Recent,
     kept: [Kept; KEPT],
-    /// Bytes in live blocks, and their recent peak.
+    /// Bytes in live blocks, the most they have been, and their recent peak.
     live: usize,
+    most: usize,
     peak: RecentPeak,
     /// Blocks freed since the last second without any.
     churn: usize,
@@ -83,6 +84,7 @@ static LARGE: Locked<Large> = Locked::new(Large {
     recent: Recent::new(),
     kept: [NOTHING; KEPT],
     live: 0,
+    most: 0,
     peak: RecentPeak::new(),
     churn: 0,
     last_free: 0,
@@ -90,9 +92,14 @@ static LARGE: Locked<Large> = Locked::new(Large {
 
 impl Large {
     fn insert(&mut self, entry: Entry) {
-        self.live += entry.length;
+        self.count_in(entry.length);
         self.note_peak(process::coarse_milliseconds());
         self.table.insert(entry);
+    }
+
+    fn count_in(&mut self, bytes: usize) {
+        self.live += bytes;
+        self.most = self.most.max(self.live);
     }
 
     fn remove(&mut self, address: usize) -> Option<Entry> {
@@ -442,7 +449,7 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
         },
         None => entry,
     };
-    large.live += entry.length;
+    large.count_in(entry.length);
     large.table.put_back(entry);
     let moved = moved?;
     if moved != address {
@@ -474,6 +481,10 @@ pub struct Figures {
     pub live: usize,
     /// Bytes of freed mappings that are kept.
     pub kept: usize,
+    /// The most that `live` has been.
+    pub most: usize,
+    /// Where the table of them lies: its address and bytes.
+    pub table: (usize, usize),
 }
 
 /// What the large blocks are.
@@ -483,5 +494,27 @@ pub fn figures() -> Figures {
         blocks: large.table.len(),
         live: large.live,
         kept: large.kept.iter().map(|kept| kept.length).sum(),
+        most: large.most,
+        table: large.table.storage(),
+    }
+}
+
+/// Calls `each` with the address and the bytes of every mapping, live or kept,
+/// without the lock: by then one or another may be gone.
+pub fn for_each_mapping(mut each: impl FnMut(usize, usize)) {
+    let kept = LARGE.lock().kept;
+    for kept in kept.iter().filter(|kept| kept.address != 0) {
+        each(kept.address, kept.length);
+    }
+    let mut from = 0;
+    loop {
+        let mut entries = [EMPTY; KEPT];
+        let count = LARGE.lock().table.copy(&mut from, &mut entries);
+        if count == 0 {
+            return;
+        }
+        for entry in &entries[..count] {
+            each(entry.address, entry.length);
+        }
     }
 }

@@ -19,7 +19,8 @@ pub struct Entry {
     pub holder: usize,
 }
 
-const EMPTY: Entry = Entry {
+/// What an empty place holds.
+pub const EMPTY: Entry = Entry {
     address: 0,
     length: 0,
     holder: 0,
@@ -103,9 +104,9 @@ impl Table {
             larger.insert(entry);
         }
         if self.capacity > 0 {
-            let old = (self.capacity * size_of::<Entry>()).next_multiple_of(memory::page_size());
+            let (start, old) = self.storage();
             // SAFETY: the old places were copied, and only `self` knew them.
-            unsafe { memory::unmap(self.places as usize, old) };
+            unsafe { memory::unmap(start, old) };
         }
         *self = larger;
         true
@@ -185,6 +186,28 @@ impl Table {
     pub fn len(&self) -> usize {
         self.used
     }
+
+    /// Where the places lie: address and bytes.
+    pub fn storage(&self) -> (usize, usize) {
+        let bytes = self.capacity * size_of::<Entry>();
+        let mapped = bytes.next_multiple_of(memory::page_size());
+        (self.places as usize, mapped)
+    }
+
+    /// The entries from the place `from` on, which is moved on behind the last
+    /// that was given; as many as `entries` has room for. Returns how many.
+    pub fn copy(&mut self, from: &mut usize, entries: &mut [Entry]) -> usize {
+        let mut copied = 0;
+        while copied < entries.len() && *from < self.capacity {
+            let entry = self.places()[*from];
+            *from += 1;
+            if entry != EMPTY {
+                entries[copied] = entry;
+                copied += 1;
+            }
+        }
+        copied
+    }
 }
 
 /// The last addresses that were given back.
@@ -219,6 +242,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashMap;
+    use std::vec::Vec;
 
     proptest! {
         #[test]
@@ -238,6 +262,16 @@ mod tests {
                 prop_assert_eq!(table.get(address), model.get(&address).copied());
             }
             prop_assert_eq!(table.len(), model.len());
+            let (mut from, mut entries, mut copied) = (0, [EMPTY; 7], Vec::new());
+            loop {
+                match table.copy(&mut from, &mut entries) {
+                    0 => break,
+                    count => copied.extend_from_slice(&entries[..count]),
+                }
+            }
+            let found: HashMap<_, _> = copied.iter().map(|entry| (entry.address, *entry)).collect();
+            prop_assert_eq!(copied.len(), model.len());
+            prop_assert_eq!(&found, &model);
             let mut from = 0;
             while let Some(entry) = table.remove_of(1, &mut from) {
                 prop_assert_eq!(model.remove(&entry.address), Some(entry));

@@ -293,10 +293,11 @@ impl Window {
 
     /// Unmaps what an attempt to open has mapped; nobody knows of it.
     fn undo(&self) {
-        let all = [&self.map, &self.descriptors, &self.units, &self.nodes];
-        for region in all.into_iter().filter(|region| region.mapped > 0) {
-            // SAFETY: the region was mapped by `open`, which gives up on it.
-            unsafe { memory::unmap(region.start, region.mapped) };
+        for (start, mapped) in self.metadata() {
+            if mapped > 0 {
+                // SAFETY: the region was mapped by `open`, which gives up on it.
+                unsafe { memory::unmap(start, mapped) };
+            }
         }
     }
 
@@ -401,8 +402,9 @@ impl Window {
         (self.descriptors.start, self.descriptors_used / size)
     }
 
-    /// Bytes of metadata mapped.
-    pub fn metadata(&self) -> usize {
-        self.map.mapped + self.descriptors.mapped + self.units.mapped + self.nodes.mapped
+    /// Where the metadata lies: addresses and bytes mapped.
+    pub fn metadata(&self) -> [(usize, usize); 4] {
+        let all = [&self.map, &self.descriptors, &self.units, &self.nodes];
+        all.map(|region| (region.start, region.mapped))
     }
 }

@@ -54,6 +54,8 @@ pub struct Figures {
     pub peak_mapped: usize,
     /// Of `mapped`, the pools of 2 MiB and of 1 GiB pages.
     pub pools: [usize; 2],
+    /// How many runs are taken; no bytes.
+    pub taken: usize,
 }
 
 /// The window with its buddy system.
@@ -69,6 +71,8 @@ pub struct Zone {
     pools: [Pool; 2],
     mapped_pages: usize,
     peak_pages: usize,
+    /// How many runs are taken.
+    taken: usize,
     /// The recent peak of pages in use.
     used: RecentPeak,
     /// When [`Zone::tick`] was last called.
@@ -125,6 +129,7 @@ static ZONE: Locked<Zone> = Locked::new(Zone {
     pools: [Pool::NONE; 2],
     mapped_pages: 0,
     peak_pages: 0,
+    taken: 0,
     used: RecentPeak::new(),
     last_tick: 0,
     has_purged_much: false,
@@ -168,11 +173,11 @@ impl Zone {
             return None;
         };
         if limit::is_on() && !self.charge() {
-            self.buddy
-                .give(run.first, run.pages, if run.clean { 0 } else { run.pages });
+            self.buddy.put_back(run.first, run.pages);
             self.give_slot(descriptor);
             return None;
         }
+        self.taken += 1;
         self.balance();
         Some(Lease {
             run,
@@ -216,10 +221,15 @@ impl Zone {
         }
     }
 
+    /// Bytes of metadata mapped.
+    fn metadata_bytes(&self) -> usize {
+        self.window.metadata().iter().map(|range| range.1).sum()
+    }
+
     /// Bytes that may have memory behind them.
     fn committed(&self) -> usize {
         let pages = self.mapped_pages - self.buddy.free_pages().1;
-        (pages << PAGE_SHIFT) + self.window.metadata()
+        (pages << PAGE_SHIFT) + self.metadata_bytes()
     }
 
     fn take_aligned(&mut self, pages: u32, alignment: u32) -> Option<Run> {
@@ -266,6 +276,7 @@ impl Zone {
         self.buddy.give(run.first, run.pages, dirty);
         self.give_slot(descriptor);
         self.settle_charge();
+        self.taken -= 1;
         self.balance();
     }
 
@@ -277,7 +288,7 @@ impl Zone {
         }
         let clean = self.buddy.take_range(end, more)?;
         if limit::is_on() && !self.charge() {
-            self.buddy.give(end, more, if clean { 0 } else { more });
+            self.buddy.put_back(end, more);
             return None;
         }
         Some(clean)
@@ -301,10 +312,16 @@ impl Zone {
             mapped: self.mapped_pages << PAGE_SHIFT,
             free: free << PAGE_SHIFT,
             clean: clean << PAGE_SHIFT,
-            metadata: self.window.metadata(),
+            metadata: self.metadata_bytes(),
             peak_mapped: self.peak_pages << PAGE_SHIFT,
             pools: self.pools.map(|pool| (pool.pages as usize) << PAGE_SHIFT),
+            taken: self.taken,
         }
+    }
+
+    /// Where the metadata lies: addresses and bytes mapped.
+    pub fn metadata(&self) -> [(usize, usize); 4] {
+        self.window.metadata()
     }
 
     /// Whether buddy system and counters are consistent.

@@ -15,6 +15,8 @@ mod process;
 mod programs;
 mod rig;
 mod shadow;
+mod stats;
+
 mod support;
 mod symbols;
 mod waste;

@@ -237,6 +237,20 @@ fn kill_group(leader: u32) {
     );
 }
 
+/// Runs a test in a process of its own, where no other test's memory counts.
+pub fn alone(test: &str, body: impl FnOnce()) {
+    const CHILD: &str = "BIFOLD_TEST_ALONE";
+    if std::env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--test-threads=1", "--nocapture"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test}: {status}");
+}
+
 /// What a child left behind.
 pub struct Output {
     pub name: String,

@@ -141,6 +141,11 @@ impl Buddy {
         self.join_range(first.0, pages);
     }
 
+    /// Gives back what was taken and not used: it is known to be what it was.
+    pub fn put_back(&mut self, first: PageIndex, pages: u32) {
+        self.join_range(first.0, pages);
+    }
+
     /// Notes that the whole units of a range, which are not given yet, become
     /// resident as a whole each.
     pub fn set_coarse(&mut self, first: PageIndex, pages: u32) {

@@ -52,12 +52,8 @@ impl Zone {
 
     /// Gives back what is left of the stretch.
     pub(super) fn close_stretch(&mut self) {
-        let Run {
-            first,
-            pages,
-            clean,
-        } = self.stretch;
+        let Run { first, pages, .. } = self.stretch;
         self.stretch.pages = 0;
-        self.buddy.give(first, pages, if clean { 0 } else { pages });
+        self.buddy.put_back(first, pages);
     }
 }

@@ -1,12 +1,11 @@
 //! What a drop gives back, seen from a process in which nothing else happens.
 
-use std::env;
 use std::fs;
-use std::process::Command;
 
 use bifold::Heap;
 
 use super::{SIZES, fill, layout};
+use crate::support::alone;
 
 /// The bytes that are resident.
 fn resident() -> usize {
@@ -18,20 +17,6 @@ fn resident() -> usize {
 fn page_size() -> usize {
     // SAFETY: it only reads.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
-}
-
-/// Runs a test in a process of its own, where no other test's memory counts.
-fn alone(test: &str, body: impl FnOnce()) {
-    const CHILD: &str = "BIFOLD_TEST_ALONE";
-    if env::var_os(CHILD).is_some() {
-        return body();
-    }
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--test-threads=1", "--nocapture"])
-        .env(CHILD, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{test}: {status}");
 }
 
 /// A thousand heaps of a MiB each, one after another, take no more than the
@@ -57,18 +42,18 @@ fn a_drop_frees_everything() {
             }
         };
         (0..20).for_each(fill_a_heap);
-        let (before, mapped) = (resident(), bifold::internals::figures().zone.mapped);
+        let (before, mapped) = (resident(), bifold::stats().window.reserved);
         (0..1000).for_each(fill_a_heap);
-        let (after, mapped_after) = (resident(), bifold::internals::figures().zone.mapped);
+        let (after, mapped_after) = (resident(), bifold::stats().window.reserved);
         assert!(after < before + (4 << 20), "{before} before, {after} after");
         assert!(
             mapped_after <= mapped + (4 << 20),
             "{mapped}, {mapped_after}"
         );
         bifold::trim();
-        let figures = bifold::internals::figures();
-        assert_eq!((figures.slab_live, figures.run_live), (0, 0));
-        assert_eq!((figures.large.blocks, figures.large.kept), (0, 0));
+        let stats = bifold::stats();
+        assert_eq!(stats.live.number, 0);
+        assert_eq!((stats.window.live, stats.large.reserved), (0, 0));
     });
 }
 
@@ -83,7 +68,7 @@ fn a_drop_unmaps_large_blocks() {
                 fill(block, 8 << 20, 1);
             }
         }
-        assert_eq!(bifold::internals::figures().large.blocks, 0);
+        assert_eq!(bifold::stats().in_large.number, 0);
         bifold::trim();
         let after = resident();
         assert!(after < before + (4 << 20), "{before} before, {after} after");
@@ -109,10 +94,9 @@ fn trim_gives_back_what_is_free_in_a_heap() {
                 }
             }
             bifold::trim();
-            let figures = bifold::internals::figures();
-            assert_eq!(figures.in_use(), 0);
-            assert_eq!(figures.zone.clean, figures.zone.free);
-            assert_eq!(figures.slab_bytes, 0);
+            let stats = bifold::stats();
+            assert_eq!((stats.live.bytes, stats.dirty), (0, 0));
+            assert!(stats.classes().iter().all(|class| class.slabs == 0));
             drop(heap);
         },
     );
