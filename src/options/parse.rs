@@ -125,7 +125,7 @@ pub fn show<const N: usize>(kind: Kind, value: u64, line: &mut Text<N>) {
     }
     let unit = units
         .iter()
-        .find(|(_, unit)| value > 0 && value % unit == 0);
+        .find(|(_, unit)| value > 0 && value.is_multiple_of(*unit));
     let (name, unit) = unit.unwrap_or(&("", 1));
     line.decimal((value / unit) as usize);
     line.text(name);
