@@ -92,7 +92,7 @@ mod sync;
 mod text;
 
 #[cfg(not(loom))]
-pub use global::{AllocError, Bifold, Heap, trim};
+pub use global::{AllocError, Bifold, Heap, HeapBuilder, trim};
 
 /// For `bifold-ffi` alone: no promise is made about what is in here.
 #[cfg(not(loom))]
@@ -100,11 +100,12 @@ pub use global::{AllocError, Bifold, Heap, trim};
 pub mod internals {
     pub use crate::fatal::die;
     pub use crate::heap::{
-        Figures, Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, figures, free,
-        free_sized, reallocate, trim, usable_size,
+        Figures, Heap, Null, OnFailure, allocate, allocate_aligned, allocate_zeroed, create,
+        destroy, figures, free, free_sized, reallocate, trim, usable_size,
     };
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{program_name, set_errno, variable, write_stderr};
+    pub use crate::os::protect::Locking;
     pub use crate::pages::large::set_threshold as set_mmap_threshold;
     pub use crate::pages::zone::set_growth;
     pub use crate::size_class::SizeClass;

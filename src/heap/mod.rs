@@ -9,6 +9,8 @@
 //!           a new slab
 //!  settle   a slab's counter is zero: wake it up, count it, give it back
 //!  remote   free of a block that is not the thread's own
+//!  watched  free of a block whose contents must not stay
+//!  locked   heaps for secrets: guarded, locked, wiped
 //!  request  runs and large mappings, alignment, calloc
 //!  resize   realloc
 //!  registry thread birth and death, the shared heap, fork
@@ -24,6 +26,7 @@
 mod fast;
 mod fork;
 mod lists;
+mod locked;
 mod lookup;
 mod park;
 mod refill;
@@ -33,6 +36,7 @@ mod report;
 mod request;
 mod resize;
 mod settle;
+mod watched;
 
 use core::cell::Cell;
 use core::ptr;
@@ -50,7 +54,7 @@ pub use lookup::usable_size;
 pub use registry::{create, destroy};
 pub use report::{Figures, figures, trim};
 pub use request::{allocate_aligned, allocate_zeroed};
-pub use resize::{reallocate, reallocate_in_place, relocate};
+pub use resize::{reallocate, relocate};
 
 /// What a heap serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub struct Heap {
     lock: Lock,
     /// A [`Kind`]; atomic, because others look for heaps to take.
     kind: AtomicU8,
+    /// How an explicit heap's pages are locked, from its start to its end.
+    locking: AtomicU8,
     /// Slabs with free blocks, for each class.
     listed: [AtomicPtr<Slab>; CLASSES],
     /// The slab of each class that trim has parked.
@@ -141,6 +147,7 @@ impl Heap {
             current: [const { AtomicPtr::new((&raw const NOBODY).cast_mut()) }; CLASSES],
             lock: Lock::new(),
             kind: AtomicU8::new(kind as u8),
+            locking: AtomicU8::new(0),
             listed: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
             parked: [const { Cell::new(ptr::null()) }; CLASSES],
             all: AtomicPtr::new(ptr::null_mut()),

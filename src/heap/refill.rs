@@ -6,7 +6,7 @@
 
 use super::fast::{Fresh, OnFailure};
 use super::{GONE, Heap, Kind, SHARED, registry, report, request};
-use crate::pages::{PAGE, zone};
+use crate::pages::{PAGE, guarded, zone};
 use crate::size_class::{STEP_MAX, SizeClass};
 use crate::slab::{Slab, State, UNKNOWN};
 
@@ -61,6 +61,9 @@ impl Heap {
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
+            if slab.can_carve() {
+                return self.without_locking(slab);
+            }
             self.retire(slab);
         }
         self.drain();
@@ -82,6 +85,9 @@ impl Heap {
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
+            if slab.can_carve() {
+                return self.without_locking(slab);
+            }
             self.retire(slab);
         }
         self.unset_current(class);
@@ -91,7 +97,7 @@ impl Heap {
         }
         let slab = self.new_slab(class)?;
         self.make_current(slab);
-        self.replenish(slab)
+        self.replenish(slab).or_else(|| self.without_locking(slab))
     }
 
     /// Whether the next block of a class comes from the shared heap; counts.
@@ -107,14 +113,15 @@ impl Heap {
         more
     }
 
-    /// A block of a current slab whose list is empty. `None`: it is full.
-    fn replenish(&self, slab: &'static Slab) -> Option<Fresh> {
+    /// A block of a current slab whose list is empty. `None`: it is full, or,
+    /// if it can still be carved, its next page cannot be locked.
+    pub(super) fn replenish(&self, slab: &'static Slab) -> Option<Fresh> {
         // All blocks that have been cut are handed out.
         // SAFETY: as in `refill`.
         let collected = unsafe { slab.collect() };
         let mut direct = None;
         if collected == 0 {
-            if !slab.can_carve() {
+            if !slab.can_carve() || !self.lock_next(slab) {
                 return None;
             }
             if slab.size() >= PAGE {
@@ -138,7 +145,7 @@ impl Heap {
     }
 
     /// Makes a slab that is on no list the current one of its class.
-    fn make_current(&self, slab: &'static Slab) {
+    pub(super) fn make_current(&self, slab: &'static Slab) {
         debug_assert!(slab.is_valid() && !slab.remote().is_queued());
         slab.set_state(State::Current);
         slab.arm(slab.handed_out().max(slab.pause()), UNKNOWN);
@@ -192,10 +199,12 @@ impl Heap {
 
     /// A new slab, on no list.
     fn new_slab(&self, class: SizeClass) -> Option<&'static Slab> {
-        let lease = zone::lock().take(
-            class.slab_pages() as u32,
-            (class.slab_alignment() / PAGE) as u32,
-        )?;
+        let pages = class.slab_pages() as u32;
+        let lease = if self.locking().is_some() {
+            guarded::take(pages, 1)
+        } else {
+            zone::lock().take(pages, (class.slab_alignment() / PAGE) as u32)
+        }?;
         let slab = Slab::set_up(lease, Some(class), self.id());
         self.adopt(slab);
         slab.publish();

@@ -1,7 +1,7 @@
 //! Figures over all threads, and trim.
 
 use super::{Heap, registry};
-use crate::pages::{PAGE, large, zone};
+use crate::pages::{PAGE, guarded, large, zone};
 use crate::size_class::CLASSES;
 use crate::slab::{Kind, Slab, State};
 
@@ -19,6 +19,8 @@ pub struct Figures {
     pub slab_live: usize,
     /// Bytes in runs that the program has.
     pub run_live: usize,
+    /// Bytes in guards between the slabs and runs of locked heaps.
+    pub guards: usize,
     /// Heaps in use: one a thread that has allocated, and the explicit ones.
     pub heaps: usize,
     /// The zone's figures.
@@ -35,6 +37,7 @@ pub fn figures() -> Figures {
         slab_bytes: 0,
         slab_live: 0,
         run_live: 0,
+        guards: 0,
         heaps: 0,
         zone: zone::Figures::default(),
         large: large::figures(),
@@ -48,13 +51,19 @@ pub fn figures() -> Figures {
     // first page is in neither.
     let zone = figures.zone;
     let taken = (zone.mapped - zone.free).saturating_sub(if zone.mapped > 0 { PAGE } else { 0 });
-    figures.run_live = taken.saturating_sub(figures.slab_bytes);
+    figures.run_live = taken.saturating_sub(figures.slab_bytes + figures.guards);
     figures
 }
 
 impl Figures {
     fn add(&mut self, slab: &'static Slab) {
-        if !matches!(slab.kind(), Kind::Small | Kind::Medium) {
+        if slab.is_guarded() {
+            self.guards += guarded::guard_pages() as usize * PAGE;
+        }
+        if slab.kind() == Kind::Wiped {
+            self.slab_bytes += slab.pages() as usize * PAGE;
+        }
+        if !slab.kind().is_slab() {
             return;
         }
         let live = live_blocks(slab);
@@ -120,7 +129,7 @@ impl Heap {
         self.drain();
         let may_use_current = self.is_ours_under_lock();
         self.for_each_slab(|slab| {
-            if !matches!(slab.kind(), Kind::Small | Kind::Medium) {
+            if !slab.kind().is_slab() {
                 return;
             }
             if slab.state() == State::Parked && may_use_current {
@@ -150,7 +159,7 @@ impl Heap {
         self.for_each_slab(|slab| {
             valid &= slab.is_valid() && slab.holder() == self.id();
             if is_still
-                && slab.kind() != Kind::Run
+                && slab.kind().is_slab()
                 && slab.state() == State::Listed
                 && let Some(free) = slab.count_free()
             {

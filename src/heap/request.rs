@@ -4,7 +4,7 @@ use core::ptr;
 
 use super::fast::{Fresh, OnFailure, allocate, allocate_block};
 use super::{Heap, report};
-use crate::pages::{PAGE, large, zone};
+use crate::pages::{PAGE, guarded, large, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;
 
@@ -95,6 +95,11 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     if size > REQUEST_MAX || alignment > REQUEST_MAX - size {
         return None;
     }
+    if let Some(heap) = heap
+        && let Some(locking) = heap.locking()
+    {
+        return heap.long_locked(size, alignment, locking);
+    }
     let is_run = size <= large::threshold() && alignment <= large::RUN_MAX;
     let fresh = if is_run {
         run(size, alignment, heap).or_else(|| mapping(size, alignment, heap))
@@ -152,10 +157,17 @@ impl Heap {
         let fresh = match class_for(size, alignment.max(GRAIN)) {
             Some(class) => from_slab(class).or_else(|| {
                 report::reclaim();
+                guarded::forget_refusal();
                 from_slab(class)
             }),
             None => long(size, alignment, Some(self)),
-        }?;
+        };
+        let Some(fresh) = fresh else {
+            if self.locking().is_some() {
+                guarded::tell_refusal();
+            }
+            return None;
+        };
         if zero {
             fresh.zeroed(size);
         }

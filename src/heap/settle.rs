@@ -21,9 +21,9 @@ use super::fast::lost_mark;
 use super::{Heap, SHARED, mine, remote};
 use crate::fatal::die;
 use crate::os::process;
-use crate::pages::{PAGE, large, window, zone};
+use crate::pages::{PAGE, guarded, large, window, zone};
 use crate::size_class::SizeClass;
-use crate::slab::{Kind, Slab, State, UNKNOWN};
+use crate::slab::{Slab, State, UNKNOWN};
 
 /// Milliseconds for which a class keeps its last slabs, though empty, after it
 /// has lost one.
@@ -40,7 +40,7 @@ pub(super) fn settle_own(block: *mut u8) {
     let Some(slab) = Slab::of(window::base(), block as usize) else {
         return;
     };
-    if slab.holder() != heap.id() || slab.kind() == Kind::Run {
+    if slab.holder() != heap.id() || !slab.kind().is_slab() {
         return;
     }
     match slab.state() {
@@ -185,7 +185,13 @@ impl Heap {
         // SAFETY: no block of the slab is in use, no list has it, and it is
         // in no inbox: a queued slab is never listed, and an explicit heap's
         // inbox is emptied before its slabs go.
-        unsafe { zone::lock().give(lease, dirty) };
+        unsafe {
+            if lease.guarded {
+                guarded::give(lease, dirty);
+            } else {
+                zone::lock().give(lease, dirty);
+            }
+        }
     }
 }
 

@@ -7,4 +7,5 @@
 pub mod hooks;
 pub mod memory;
 pub mod process;
+pub mod protect;
 pub mod slot;

@@ -10,10 +10,14 @@
 //!  buddy  window        large     mappings above the threshold
 //!  (bits) (addresses)     |  \
 //!                      table  peak
+//!
+//!  guarded  runs of the zone's, and mappings for large, that hold secrets
 //! ```
 
 #[cfg(not(loom))]
 mod buddy;
+#[cfg(not(loom))]
+pub mod guarded;
 #[cfg(not(loom))]
 pub mod large;
 #[cfg(not(loom))]

@@ -38,6 +38,8 @@ pub struct Lease {
     /// The address of [`DESCRIPTOR_BYTES`] bytes. They hold what the last
     /// user left there, zeros at first.
     pub descriptor: usize,
+    /// Whether the run lies between guards; see `pages::guarded`.
+    pub guarded: bool,
 }
 
 /// What the zone has, in bytes.
@@ -118,7 +120,11 @@ impl Zone {
             return None;
         };
         self.balance();
-        Some(Lease { run, descriptor })
+        Some(Lease {
+            run,
+            descriptor,
+            guarded: false,
+        })
     }
 
     /// Purges free runs as long as what is resident exceeds the recent peak
@@ -241,7 +247,12 @@ impl Zone {
     /// The run and the slot were taken together, nothing refers to them, and
     /// no page-map entry names the slot.
     pub unsafe fn give(&mut self, lease: Lease, dirty: u32) {
-        let Lease { run, descriptor } = lease;
+        let Lease {
+            run,
+            descriptor,
+            guarded,
+        } = lease;
+        debug_assert!(!guarded);
         let dirty = if run.clean {
             dirty.min(run.pages)
         } else {
