@@ -24,12 +24,12 @@ impl inner::OnFailure for Enomem {
     }
 }
 
-fn out_of_memory() -> *mut c_void {
+pub fn out_of_memory() -> *mut c_void {
     <Enomem as inner::OnFailure>::failed(0, 0).cast()
 }
 
 #[cold]
-fn invalid_argument() -> *mut c_void {
+pub fn invalid_argument() -> *mut c_void {
     inner::set_errno(libc::EINVAL);
     ptr::null_mut()
 }
