@@ -2,7 +2,8 @@
  * bifold.h: what libbifold.so has beside malloc(3) and its relatives: explicit
  * heaps, locked ones among them. C99 and C++98.
  *
- * Link with -lbifold; malloc, free and the C++ operators are bifold's then, too.
+ * Link with -lbifold; malloc, free and the C++ operators are bifold's, too,
+ * then.
  */
 #ifndef BIFOLD_H
 #define BIFOLD_H
@@ -14,9 +15,9 @@ extern "C" {
 #endif
 
 /*
- * A heap of its own: its blocks share no page with those of others, and go all
- * at once when it is destroyed. Any thread may allocate from it, under its lock,
- * and any thread may free its blocks.
+ * A heap of its own: its blocks share no page with those of others, and go
+ * all at once when it is destroyed. Any thread may allocate from it, under its
+ * lock, and any thread may free its blocks.
  */
 typedef struct bifold_heap bifold_heap;
 
@@ -32,9 +33,9 @@ enum bifold_heap_flags {
      *    allocates from the heap itself is locked,
      *  - has an inaccessible page before and behind each slab of blocks, and
      *    each block above 64 KiB.
-     * Blocks are overwritten with zeros when they are freed, shortened or moved,
-     * and when the heap is destroyed. A block never leaves the heap, realloc()
-     * or not.
+     * Blocks are overwritten with zeros when they are freed, shortened or
+     * moved, and when the heap is destroyed. A block never leaves the heap,
+     * realloc() or not.
      *
      * What cannot be locked is not handed out: the request fails with ENOMEM,
      * and the first time the process says why on standard error, for example
@@ -50,8 +51,8 @@ enum bifold_heap_flags {
 };
 
 /*
- * Makes an empty heap. NULL with EINVAL: flags that are unknown, or both ways of
- * locking at once; with ENOMEM: no memory.
+ * Makes an empty heap. NULL with EINVAL: flags that are unknown, or both ways
+ * of locking at once; with ENOMEM: no memory.
  */
 bifold_heap *bifold_heap_create(unsigned flags);
 
@@ -73,15 +74,16 @@ void *bifold_heap_aligned_alloc(bifold_heap *heap, size_t alignment,
                                 size_t size);
 
 /*
- * Changes the length of a block of the heap to `size` bytes, as realloc(3) does;
- * NULL as block is a request, and 0 bytes free the block and return NULL. NULL
- * with ENOMEM: no memory, and the block is as it was.
+ * Changes the length of a block of the heap to `size` bytes, as realloc(3)
+ * does; NULL as block is a request, and 0 bytes free the block and return NULL.
+ * NULL with ENOMEM: no memory, and the block is as it was.
  */
 void *bifold_heap_realloc(bifold_heap *heap, void *block, size_t size);
 
 /*
- * Frees a block, as free(3) does, which is as good: errno stays, NULL is nothing
- * to free, and what is no block ends the process with a line on standard error.
+ * Frees a block, as free(3) does, which is as good: errno stays, NULL is
+ * nothing to free, and what is no block ends the process with a line on
+ * standard error.
  */
 void bifold_heap_free(bifold_heap *heap, void *block);
 

@@ -88,8 +88,9 @@ static void realloc_keeps_contents(void) {
                 char *block = API(bifold_heap_malloc)(heap, old);
                 CHECK(block);
                 fill(block, old, 3);
-                block = (from + to) % 2 ? realloc(block, new)
-                                        : API(bifold_heap_realloc)(heap, block, new);
+                block = (from + to) % 2
+                            ? realloc(block, new)
+                            : API(bifold_heap_realloc)(heap, block, new);
                 CHECK_THAT(block && is_filled(block, old < new ? old : new, 3),
                            "%zu to %zu", old, new);
                 fill(block, new, 4);
@@ -106,14 +107,17 @@ static void requests_that_cannot_be_met(void) {
         CHECK(block);
         fill(block, 100, 1);
         // Volatile: the compiler knows what can't be.
-        volatile size_t huge[] = {SIZE_MAX, (size_t)1 << 63, ((size_t)1 << 63) - 1};
+        volatile size_t huge[] = {SIZE_MAX, (size_t)1 << 63,
+                                  ((size_t)1 << 63) - 1};
         for (size_t k = 0; k < COUNT(huge); k++) {
             errno = 0;
             CHECK(!API(bifold_heap_malloc)(heap, huge[k]) && errno == ENOMEM);
             errno = 0;
-            CHECK(!API(bifold_heap_calloc)(heap, huge[k], 1) && errno == ENOMEM);
+            CHECK(!API(bifold_heap_calloc)(heap, huge[k], 1) &&
+                  errno == ENOMEM);
             errno = 0;
-            CHECK(!API(bifold_heap_calloc)(heap, huge[k], 8) && errno == ENOMEM);
+            CHECK(!API(bifold_heap_calloc)(heap, huge[k], 8) &&
+                  errno == ENOMEM);
             errno = 0;
             CHECK(!API(bifold_heap_aligned_alloc)(heap, 4096, huge[k]) &&
                   errno == ENOMEM);
@@ -167,8 +171,8 @@ static void trim_gives_memory_back(void) {
         free(blocks[i]);
     size_t bytes = API(bifold_trim)();
     size_t after = status_kib("VmRSS:");
-    CHECK_THAT(bytes > 0 && after + 8 * KIB < before, "%zu bytes, %zu to %zu KiB",
-               bytes, before, after);
+    CHECK_THAT(bytes > 0 && after + 8 * KIB < before,
+               "%zu bytes, %zu to %zu KiB", bytes, before, after);
 }
 
 MAIN(CASE(creation_knows_its_flags), CASE(every_function_serves),

@@ -30,7 +30,8 @@ static int use(unsigned flags) {
 }
 
 int main(void) {
-    int failed = use(0) + use(BIFOLD_HEAP_LOCKED) + use(BIFOLD_HEAP_LOCKED_ON_FAULT);
+    int failed = use(0) + use(BIFOLD_HEAP_LOCKED) +
+                 use(BIFOLD_HEAP_LOCKED_ON_FAULT);
     if (bifold_heap_create(BIFOLD_HEAP_LOCKED | BIFOLD_HEAP_LOCKED_ON_FAULT))
         failed++;
     if (failed == 0 && strlen(bifold_version()) >= 5)

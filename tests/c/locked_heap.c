@@ -137,10 +137,11 @@ static void reallocated_blocks_are_wiped(void) {
                 CHECK(is_zero(block + less, length - less));
                 CHECK(((unsigned char)block[less - 1]) == 0xa7);
                 // Elsewhere: the old one is.
-                char *moved = own ? API(bifold_heap_realloc)(heap, block, 2 * length)
-                                  : realloc(block, 2 * length);
+                size_t more = 2 * length;
+                char *moved = own ? API(bifold_heap_realloc)(heap, block, more)
+                                  : realloc(block, more);
                 CHECK(moved && moved != block);
-                check_page(moved, locked_ways[w], 2 * length);
+                check_page(moved, locked_ways[w], more);
                 for (size_t k = 0; k < less; k++)
                     CHECK((unsigned char)moved[k] == 0xa7);
                 if (length <= 2 * MIB)
@@ -166,10 +167,12 @@ static size_t count_copies(void) {
         char *end;
         size_t from = strtoull(line, &end, 16);
         size_t to = strtoull(end + 1, &end, 16);
-        if (strncmp(end, " rw-p", 5) || memmem(line, strcspn(line, "\n"), "[stack]", 7))
+        if (strncmp(end, " rw-p", 5) ||
+            memmem(line, strcspn(line, "\n"), "[stack]", 7))
             continue;
         unsigned run = 0;
-        for (volatile unsigned char *at = (void *)from; at < (unsigned char *)to; at++) {
+        for (volatile unsigned char *at = (void *)from;
+             at < (unsigned char *)to; at++) {
             run = *at == 0xa7 ? run + 1 : 0;
             copies += run == 24;
         }
@@ -378,7 +381,8 @@ static void *pass(void *argument) {
         block = __atomic_exchange_n(&passed[n * 40503u % PASSED], block,
                                     __ATOMIC_ACQ_REL);
         if (block) {
-            CHECK(block[15] == 0xa7 && block[malloc_usable_size(block) - 1] == 0xa7);
+            CHECK(block[15] == 0xa7);
+            CHECK(block[malloc_usable_size(block) - 1] == 0xa7);
             free(block);
         }
     }

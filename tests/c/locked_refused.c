@@ -179,16 +179,17 @@ static void no_way_back(void) {
     refuse(SYS_mprotect, 2, PROT_READ | PROT_WRITE, ENOMEM);
     for (size_t i = 0; i < COUNT(heap_sizes); i++) {
         free(blocks[i]);
-        if (heap_sizes[i] <= 2 << 20)
-            CHECK(is_zero(blocks[i] + 16, heap_sizes[i] < 16 ? 0 : heap_sizes[i] - 16));
+        if (heap_sizes[i] > 16 && heap_sizes[i] <= 2 * MIB)
+            CHECK(is_zero(blocks[i] + 16, heap_sizes[i] - 16));
     }
     API(bifold_heap_destroy)(heap);
     for (size_t i = 0; i < 3000; i++) {
         CHECK((all = malloc(9000 + i)));
         memset(all, 1, 9000 + i);
         for (size_t k = 0; k < COUNT(heap_sizes); k++)
-            if (heap_sizes[k] <= 2 << 20)
-                CHECK(blocks[k] + heap_sizes[k] <= all || all + 9000 + i <= blocks[k]);
+            if (heap_sizes[k] <= 2 * MIB)
+                CHECK(blocks[k] + heap_sizes[k] <= all ||
+                      all + 9000 + i <= blocks[k]);
     }
 }
 

@@ -1,12 +1,10 @@
 //! What a drop gives back, seen from a process in which nothing else happens.
 
-use std::env;
 use std::fs;
-use std::process::Command;
 
 use bifold::Heap;
 
-use super::{SIZES, fill, layout};
+use super::{SIZES, alone, fill, layout};
 
 /// The bytes that are resident.
 fn resident() -> usize {
@@ -18,20 +16,6 @@ fn resident() -> usize {
 fn page_size() -> usize {
     // SAFETY: it only reads.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
-}
-
-/// Runs a test in a process of its own, where no other test's memory counts.
-fn alone(test: &str, body: impl FnOnce()) {
-    const CHILD: &str = "BIFOLD_TEST_ALONE";
-    if env::var_os(CHILD).is_some() {
-        return body();
-    }
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--test-threads=1", "--nocapture"])
-        .env(CHILD, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{test}: {status}");
 }
 
 /// A thousand heaps of a MiB each, one after another, take no more than the
