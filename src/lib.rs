@@ -32,6 +32,9 @@
 //! With the feature `allocator-api2`, [`Heap`] and [`Bifold`] are that crate's
 //! `Allocator`s, for collections that live in a heap.
 //!
+//! A heap that [`Heap::builder`] makes with [`HeapBuilder::locked`] is for keys
+//! and passwords: its memory is locked, out of core dumps, and wiped.
+//!
 //! # How it works
 //!
 //! Memory is looked at in *pages* of 4 KiB. All but the longest blocks lie in
@@ -52,6 +55,9 @@
 //! its addresses; it is *clean* then, known to read as zero. That happens as the
 //! program goes, with a measure of what it has needed of late. To [`trim`] is to
 //! purge everything that is wholly free, now, in every thread's heap.
+//!
+//! A *locked* heap's slabs, runs and mappings are *guarded*: they lie between
+//! inaccessible pages. Its blocks are *watched*: wiped when they are freed.
 //!
 //! # Misuse
 //!
