@@ -32,6 +32,9 @@
 //! With the feature `allocator-api2`, [`Heap`] and [`Bifold`] are that crate's
 //! `Allocator`s, for collections that live in a heap.
 //!
+//! A heap that [`Heap::builder`] makes with [`HeapBuilder::locked`] is for keys
+//! and passwords: its memory is locked, out of core dumps, and wiped.
+//!
 //! # How it works
 //!
 //! Memory is looked at in *pages* of 4 KiB. All but the longest blocks lie in
@@ -52,6 +55,9 @@
 //! its addresses; it is *clean* then, known to read as zero. That happens as the
 //! program goes, with a measure of what it has needed of late. To [`trim`] is to
 //! purge everything that is wholly free, now, in every thread's heap.
+//!
+//! A *locked* heap's slabs, runs and mappings are *guarded*: they lie between
+//! inaccessible pages. Its blocks are *watched*: wiped when they are freed.
 //!
 //! # Misuse
 //!
@@ -96,7 +102,7 @@ mod sync;
 mod text;
 
 #[cfg(not(loom))]
-pub use global::{AllocError, Bifold, Heap, stats, trim};
+pub use global::{AllocError, Bifold, Heap, HeapBuilder, stats, trim};
 #[cfg(not(loom))]
 pub use options::{Advice, Figures as FiguresAtExit, HugePages, Lock, Purge};
 #[cfg(not(loom))]
@@ -109,12 +115,13 @@ pub mod internals {
     pub use crate::fatal::die;
     pub use crate::heap::set_parameter;
     pub use crate::heap::{
-        Caller, Null, allocate, allocate_aligned, allocate_zeroed, count, free, free_sized,
-        measure, print_stats, reallocate, start, trim, usable_size,
+        Caller, Heap, Null, allocate, allocate_aligned, allocate_zeroed, count, create, destroy,
+        free, free_sized, measure, print_stats, reallocate, start, trim, usable_size,
     };
     pub use crate::options::Id as Parameter;
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{set_errno, write_stderr};
+    pub use crate::os::protect::Locking;
     pub use crate::stats::Stats;
     pub use crate::text::Text;
 }

@@ -25,12 +25,12 @@ impl inner::Caller for Enomem {
     }
 }
 
-fn out_of_memory() -> *mut c_void {
+pub fn out_of_memory() -> *mut c_void {
     inner::Caller::failed(Enomem, 0, 0).cast()
 }
 
 #[cold]
-fn invalid_argument() -> *mut c_void {
+pub fn invalid_argument() -> *mut c_void {
     inner::set_errno(libc::EINVAL);
     ptr::null_mut()
 }

@@ -10,6 +10,7 @@
 mod c;
 mod cxx;
 mod extensions;
+mod heaps;
 mod report;
 
 use bifold::internals as inner;

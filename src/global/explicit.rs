@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
+use super::HeapBuilder;
 use crate::heap;
 
 /// There is no memory for a request, or a limit was reached.
@@ -85,8 +86,25 @@ impl Heap {
     /// # Ok::<(), bifold::AllocError>(())
     /// ```
     pub fn new() -> Result<Self, AllocError> {
-        let inner = heap::create().ok_or(AllocError)?;
-        Ok(Self { inner })
+        Self::builder().build()
+    }
+
+    /// Says what the heap is to be like before it is made: for one, whether its
+    /// memory is locked, for keys and passwords.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// let secrets = bifold::Heap::builder().locked().build()?;
+    /// # Ok::<(), bifold::AllocError>(())
+    /// ```
+    pub fn builder() -> HeapBuilder {
+        HeapBuilder::default()
+    }
+
+    /// The heap as a value.
+    pub(super) fn of(inner: &'static heap::Heap) -> Self {
+        Self { inner }
     }
 
     /// Allocates a block of `layout.size()` bytes or more, at a multiple of
@@ -196,34 +214,12 @@ impl Heap {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<u8>, AllocError> {
-        if block.addr().get().is_multiple_of(new.align()) {
-            // Pages that move are aligned to a page and no more.
-            let by_pages = new.align() <= 4096;
-            // SAFETY: as the caller promises.
-            let moved =
-                unsafe { heap::reallocate_in_place(block.as_ptr(), new.size().max(1), by_pages) };
-            if let Some(moved) = moved.and_then(NonNull::new) {
-                return Ok(moved);
-            }
-        }
-        let moved = match self.allocate(new) {
-            Ok(moved) => moved,
-            Err(_) if self.has_room(block, new) => return Ok(block),
-            Err(error) => return Err(error),
+        // SAFETY: as the caller promises.
+        let moved = unsafe {
+            self.inner
+                .reallocate(block.as_ptr(), old.size(), new.size(), new.align())
         };
-        // SAFETY: both blocks are at least that long, and distinct; the old
-        // one is the caller's to free.
-        unsafe {
-            moved.copy_from_nonoverlapping(block, old.size().min(new.size()));
-            self.deallocate(block, old);
-        }
-        Ok(moved)
-    }
-
-    /// Whether a block would do for a layout as it is.
-    fn has_room(&self, block: NonNull<u8>, layout: Layout) -> bool {
-        layout.size() <= heap::usable_size(block.as_ptr())
-            && block.addr().get().is_multiple_of(layout.align())
+        moved.and_then(NonNull::new).ok_or(AllocError)
     }
 }
 

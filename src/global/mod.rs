@@ -4,9 +4,11 @@
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;
+mod builder;
 mod explicit;
 mod system;
 
+pub use builder::HeapBuilder;
 pub use explicit::{AllocError, Heap};
 pub use system::Bifold;
 

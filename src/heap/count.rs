@@ -4,7 +4,7 @@ use super::report::live_blocks;
 use super::{Kind, registry};
 use crate::options::{self, Figures};
 use crate::os::{process, smaps, usage};
-use crate::pages::{PAGE, large, window, zone};
+use crate::pages::{PAGE, guarded, large, window, zone};
 use crate::slab::{self, Slab};
 use crate::stats::{Area, Blocks, Stats};
 
@@ -42,11 +42,17 @@ pub(super) unsafe extern "C" fn print_at_exit() {
 /// Fills in bifold's own figures, over all threads, where there are none yet;
 /// nothing that the kernel says.
 pub fn count(stats: &mut Stats) {
-    let (mut slab_bytes, mut uncut, mut free_blocks) = (0, 0, 0);
+    let (mut slab_bytes, mut uncut, mut free_blocks, mut guards) = (0, 0, 0, 0);
     registry::for_each(|heap| {
         stats.heaps += usize::from(heap.kind() != Kind::Shared);
         heap.for_each_slab(|slab| {
-            if slab.kind() != slab::Kind::Run {
+            if slab.is_guarded() {
+                guards += guarded::guard_pages() as usize * PAGE;
+            }
+            if slab.kind() == slab::Kind::Wiped {
+                let bytes = slab.pages() as usize * PAGE;
+                (uncut, slab_bytes) = (uncut + bytes, slab_bytes + bytes);
+            } else if slab.kind().is_slab() {
                 let (free, uncut_here) = count_slab(stats, slab);
                 free_blocks += free;
                 uncut += uncut_here;
@@ -68,7 +74,7 @@ pub fn count(stats: &mut Stats) {
     // What is mapped and neither free nor in a slab is in runs. The window's
     // first page is in none of them.
     let first_page = zone.mapped.min(PAGE);
-    let in_runs = (zone.mapped - zone.free).saturating_sub(first_page + slab_bytes);
+    let in_runs = (zone.mapped - zone.free).saturating_sub(first_page + slab_bytes + guards);
     stats.in_runs = Blocks {
         number: zone.taken.saturating_sub(slabs),
         bytes: in_runs,
@@ -87,7 +93,7 @@ pub fn count(stats: &mut Stats) {
         stats.in_slabs.bytes + in_runs,
         stats.dirty + free_blocks,
         zone.clean,
-        uncut + first_page,
+        uncut + first_page + guards,
     );
     stats.metadata = Area::of(0, 0, 0, zone.metadata + large.table.1 + heaps);
     stats.large = Area::of(large.live, large.kept, 0, 0);

@@ -4,7 +4,8 @@
 //! thread may be anywhere in a fast path, though: its stores are ordered so
 //! that the worst the child sees is a block that is on no list, which it
 //! never gets back. The child's other heaps have no threads any more; their
-//! slabs go to the shared heap, as if the threads had died.
+//! slabs go to the shared heap, as if the threads had died. Locked heaps have
+//! lost what was in their memory.
 
 use super::registry::{for_each_unlocked, raw_lock};
 use super::{Heap, Kind, SHARED, background};
@@ -47,6 +48,7 @@ pub(super) unsafe extern "C" fn child() {
             heap.lock.reset();
             orphans |= heap.kind() == Kind::Thread && !heap.is_mine();
         });
+        for_each_unlocked(Heap::retire_wiped);
         if orphans {
             // A thread between the push into a full slab's queue and the push
             // into the inbox has left a slab that nobody would ever look at.

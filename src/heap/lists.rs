@@ -64,6 +64,16 @@ impl Heap {
         first(&self.listed[class.index()])
     }
 
+    /// All slabs of a class that have free blocks.
+    pub(super) fn all_listed(&self, class: SizeClass) -> impl Iterator<Item = &'static Slab> {
+        core::iter::successors(self.first_listed(class), |item| slab(item.links().0.get()))
+    }
+
+    /// Empties the list of a class.
+    pub(super) fn unlist_all(&self, class: SizeClass) {
+        set_first(&self.listed[class.index()], ptr::null());
+    }
+
     /// Whether a listed slab is its class's only one.
     pub(super) fn is_only_listed(&self, slab: &'static Slab) -> bool {
         let (next, previous) = slab.links();

@@ -1,9 +1,11 @@
 //! What an address is: which kind of block, or none.
 
+use super::Heap;
 use super::remote::invalid;
 use super::tick;
 use crate::fatal::die;
-use crate::pages::{large, window};
+use crate::pages::large::{self, Entry};
+use crate::pages::window;
 use crate::slab::{Kind, Slab};
 
 /// A block, by how it was allocated.
@@ -15,14 +17,28 @@ pub(super) enum Found {
     Run(&'static Slab),
     /// A mapping of its own, with its length.
     Large(usize),
+    /// In a slab whose frees are watched, or such a run.
+    Watched(&'static Slab),
+    /// A mapping of a locked heap's.
+    Guarded(Entry),
 }
 
 impl Found {
     /// The bytes that the program may use.
     pub(super) fn usable(self) -> usize {
         match self {
-            Self::Slab(slab) | Self::Run(slab) => slab.size(),
+            Self::Slab(slab) | Self::Run(slab) | Self::Watched(slab) => slab.size(),
             Self::Large(length) => length,
+            Self::Guarded(entry) => entry.length,
+        }
+    }
+
+    /// The locked heap that has the block, which must not leave it.
+    pub(super) fn home(self) -> Option<&'static Heap> {
+        match self {
+            Self::Watched(slab) if slab.is_guarded() => Heap::from_id(slab.holder()),
+            Self::Guarded(entry) => Heap::from_id(entry.holder as *mut ()),
+            _ => None,
         }
     }
 }
@@ -31,28 +47,40 @@ impl Found {
 #[inline]
 pub(super) fn find(address: *mut u8) -> Option<Found> {
     let Some(slab) = Slab::of(window::base(), address as usize) else {
-        return large::length_of(address as usize).map(Found::Large);
+        return find_large(address);
     };
     match slab.kind() {
         // The kernel may put a mapping in a hole of the window.
-        Kind::Nothing => large::length_of(address as usize).map(Found::Large),
+        Kind::Nothing => find_large(address),
         _ if !slab.is_block(address as usize) => None,
         Kind::Run => Some(Found::Run(slab)),
         Kind::Small | Kind::Medium => Some(Found::Slab(slab)),
+        Kind::Watched | Kind::WatchedRun | Kind::Wiped => Some(Found::Watched(slab)),
     }
+}
+
+fn find_large(address: *mut u8) -> Option<Found> {
+    let entry = large::find(address as usize)?;
+    Some(if entry.guarded {
+        Found::Guarded(entry)
+    } else {
+        Found::Large(entry.length)
+    })
 }
 
 /// Finds a block, or ends the process with `what` or `twice`.
 pub(super) fn find_or_die(address: *mut u8, what: &str, twice: &str) -> Found {
     match find(address) {
-        Some(Found::Slab(slab)) if is_free(slab, address) => die(twice, address as usize),
+        Some(Found::Slab(slab) | Found::Watched(slab)) if is_free(slab, address) => {
+            die(twice, address as usize)
+        }
         Some(found) => found,
         None => invalid(what, twice, address),
     }
 }
 
 /// Whether a block of a slab is free, as its mark says and a list confirms.
-fn is_free(slab: &Slab, address: *mut u8) -> bool {
+pub(super) fn is_free(slab: &Slab, address: *mut u8) -> bool {
     // SAFETY: the address is that of a block.
     let marked = unsafe { slab.is_marked(address) };
     marked && slab.has_free(address)

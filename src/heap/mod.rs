@@ -9,6 +9,8 @@
 //!           a new slab
 //!  settle   a slab's counter is zero: wake it up, count it, give it back
 //!  remote   free of a block that is not the thread's own
+//!  watched  free of a block whose contents must not stay
+//!  locked   heaps for secrets: guarded, locked, wiped
 //!  request  runs and large mappings, alignment, calloc
 //!  resize   realloc
 //!  registry thread birth and death, the shared heap, fork
@@ -17,6 +19,7 @@
 //!  background  a thread that ticks while the program is idle
 //!  count    figures over all threads
 //!  report   trim
+//!  perturb  blocks filled with nonsense
 //!  park     trim of a slab that a live thread has as its current one
 //! ```
 //!
@@ -31,8 +34,10 @@ mod count;
 mod fast;
 mod fork;
 mod lists;
+mod locked;
 mod lookup;
 mod park;
+mod perturb;
 mod refill;
 mod registry;
 mod remote;
@@ -42,6 +47,7 @@ mod resize;
 mod settle;
 mod start;
 mod tick;
+mod watched;
 
 use core::cell::Cell;
 use core::ptr;
@@ -60,7 +66,7 @@ pub use lookup::usable_size;
 pub use registry::{create, destroy};
 pub use report::trim;
 pub use request::{allocate_aligned, allocate_zeroed};
-pub use resize::{reallocate, reallocate_in_place, relocate};
+pub use resize::{reallocate, relocate};
 pub use start::{ensure as start, set_parameter};
 
 /// What a heap serves.
@@ -93,6 +99,8 @@ pub struct Heap {
     lock: Lock,
     /// A [`Kind`]; atomic, because others look for heaps to take.
     kind: AtomicU8,
+    /// How an explicit heap's pages are locked, from its start to its end.
+    locking: AtomicU8,
     /// Slabs with free blocks, for each class.
     listed: [AtomicPtr<Slab>; CLASSES],
     /// The slab of each class that trim has parked.
@@ -152,6 +160,7 @@ impl Heap {
             current: [const { AtomicPtr::new((&raw const NOBODY).cast_mut()) }; CLASSES],
             lock: Lock::new(),
             kind: AtomicU8::new(kind as u8),
+            locking: AtomicU8::new(0),
             listed: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
             parked: [const { Cell::new(ptr::null()) }; CLASSES],
             all: AtomicPtr::new(ptr::null_mut()),

@@ -5,8 +5,8 @@
 //! of dead threads, and last a new slab.
 
 use super::fast::{Caller, Fresh};
-use super::{GONE, Heap, Kind, SHARED, registry, report, request, start, tick};
-use crate::pages::{PAGE, fresh, zone};
+use super::{GONE, Heap, Kind, SHARED, perturb, registry, report, request, start, tick};
+use crate::pages::{PAGE, fresh, guarded, zone};
 use crate::size_class::{STEP_MAX, SizeClass};
 use crate::slab::{Slab, State};
 
@@ -47,7 +47,7 @@ pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
         .or_else(|| if report::reclaim() { attempt() } else { None })
         .or_else(|| request::run(class.size(), 1, None));
     tick::poll();
-    fresh
+    Some(perturb::fill_fresh(fresh?, class.size()))
 }
 
 /// Makes the pages resident that are about to be cut, with some behind them.
@@ -74,6 +74,9 @@ impl Heap {
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
+            if slab.can_carve() {
+                return self.without_locking(slab);
+            }
             self.retire(slab);
         }
         self.drain();
@@ -95,6 +98,9 @@ impl Heap {
             if let Some(fresh) = self.replenish(slab) {
                 return Some(fresh);
             }
+            if slab.can_carve() {
+                return self.without_locking(slab);
+            }
             self.retire(slab);
         }
         self.unset_current(class);
@@ -104,7 +110,7 @@ impl Heap {
         }
         let slab = self.new_slab(class)?;
         self.make_current(slab);
-        self.replenish(slab)
+        self.replenish(slab).or_else(|| self.without_locking(slab))
     }
 
     /// Whether the next block of a class comes from the shared heap; counts.
@@ -120,14 +126,15 @@ impl Heap {
         more
     }
 
-    /// A block of a current slab whose list is empty. `None`: it is full.
-    fn replenish(&self, slab: &'static Slab) -> Option<Fresh> {
+    /// A block of a current slab whose list is empty. `None`: it is full, or,
+    /// if it can still be carved, its next page cannot be locked.
+    pub(super) fn replenish(&self, slab: &'static Slab) -> Option<Fresh> {
         // All blocks that have been cut are handed out.
         // SAFETY: as in `refill`.
         let collected = unsafe { slab.collect() };
         let mut direct = None;
         if collected == 0 {
-            if !slab.can_carve() {
+            if !slab.can_carve() || !self.lock_next(slab) {
                 return None;
             }
             if fresh::faults_around() {
@@ -154,7 +161,7 @@ impl Heap {
     }
 
     /// Makes a slab that is on no list the current one of its class.
-    fn make_current(&self, slab: &'static Slab) {
+    pub(super) fn make_current(&self, slab: &'static Slab) {
         debug_assert!(slab.is_valid() && !slab.remote().is_queued());
         slab.set_state(State::Current);
         slab.arm_current(slab.handed_out().max(slab.pause()), tick::cap());
@@ -208,10 +215,12 @@ impl Heap {
 
     /// A new slab, on no list.
     fn new_slab(&self, class: SizeClass) -> Option<&'static Slab> {
-        let lease = zone::lock().take(
-            class.slab_pages() as u32,
-            (class.slab_alignment() / PAGE) as u32,
-        )?;
+        let pages = class.slab_pages() as u32;
+        let lease = if self.locking().is_some() {
+            guarded::take(pages, 1)
+        } else {
+            zone::lock().take(pages, (class.slab_alignment() / PAGE) as u32)
+        }?;
         let slab = Slab::set_up(lease, Some(class), self.id());
         self.adopt(slab);
         slab.publish();

@@ -11,6 +11,7 @@ use core::ptr;
 use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
 use crate::options;
+use crate::os::protect::Locking;
 use crate::os::{hooks, memory, slot};
 use crate::slab::State;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -86,7 +87,7 @@ pub(super) fn thread_heap() -> &'static Heap {
         THREAD_EXIT.register(at_thread_exit);
         registry.started = true;
     }
-    if are_enough() {
+    if options::perturb() != 0 || are_enough() {
         drop(registry);
         slot::set(GONE.id());
         return &GONE;
@@ -119,9 +120,21 @@ unsafe extern "C" fn at_thread_exit(heap: *mut c_void) {
     }
 }
 
-/// A new explicit heap; `None`: out of memory.
-pub fn create() -> Option<&'static Heap> {
-    REGISTRY.lock().take(Kind::Explicit)
+/// Has the calling thread, whose heap this is, live off the shared heap from
+/// now on; its slot says so already. The caller holds no lock.
+pub(super) fn leave(heap: &'static Heap) {
+    let _registry = REGISTRY.lock();
+    THREAD_EXIT.disarm();
+    heap.retire_thread();
+}
+
+/// A new explicit heap, whose pages are locked if so wished; `None`: out of
+/// memory.
+pub fn create(locking: Option<Locking>) -> Option<&'static Heap> {
+    let mut registry = REGISTRY.lock();
+    let heap = registry.take(Kind::Explicit)?;
+    heap.set_locking(locking);
+    Some(heap)
 }
 
 /// Frees all blocks of an explicit heap, and the heap.
@@ -301,10 +314,11 @@ impl Heap {
     fn forget(&self) {
         for class in crate::size_class::SizeClass::all() {
             self.unset_current(class);
-            self.listed[class.index()].store(ptr::null_mut(), Ordering::Relaxed);
+            self.unlist_all(class);
             self.started[class.index()].set(0);
         }
         self.first.set(false);
+        self.set_locking(None);
         self.set_kind(Kind::Spare);
     }
 }

@@ -5,10 +5,10 @@ use core::ptr;
 
 use super::fast::{freed_twice, release_own};
 use super::settle::announce;
-use super::{Heap, lookup, tick};
+use super::{Heap, lookup, tick, watched};
 use crate::fatal::die;
 use crate::os::slot;
-use crate::pages::{large, window, zone};
+use crate::pages::{guarded, large, window, zone};
 use crate::slab::{Kind, Pushed, Slab, State};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,7 +38,7 @@ fn free_not_mine(address: *mut u8) {
     match slab.kind() {
         Kind::Run => free_run(address),
         Kind::Small | Kind::Medium if slab.is_block(address as usize) => free_remote(slab, address),
-        _ => lookup::free_outside(address),
+        _ => watched::free(slab, address),
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn others_free() -> bool {
 
 /// Frees a block of another heap's slab.
 #[inline(never)]
-fn free_remote(slab: &'static Slab, address: *mut u8) {
+pub(super) fn free_remote(slab: &'static Slab, address: *mut u8) {
     if !others_free() {
         // Relaxed: a counter that is armed the other way is looked at later.
         OTHERS_FREE.store(true, Ordering::Relaxed);
@@ -86,10 +86,7 @@ fn give_back_elsewhere(slab: &'static Slab) {
             continue;
         }
         heap.drain();
-        if slab.holder() == heap.id()
-            && matches!(slab.kind(), Kind::Small | Kind::Medium)
-            && slab.state() == State::Listed
-        {
+        if slab.holder() == heap.id() && slab.kind().is_slab() && slab.state() == State::Listed {
             heap.give_back_if_free(slab);
         }
         break;
@@ -99,7 +96,7 @@ fn give_back_elsewhere(slab: &'static Slab) {
 
 /// Frees a run.
 #[inline(never)]
-fn free_run(address: *mut u8) {
+pub(super) fn free_run(address: *mut u8) {
     let Some(slab) = Slab::of(window::base(), address as usize) else {
         return;
     };
@@ -123,7 +120,7 @@ fn take_down_run(address: *mut u8, heap: Option<&'static Heap>) -> bool {
         let mut zone = zone::lock();
         // Under the lock only one of two frees finds the run.
         let run = Slab::of(window::base(), address as usize)
-            .filter(|slab| slab.kind() == Kind::Run && slab.is_block(address as usize))
+            .filter(|slab| slab.kind().is_run() && slab.is_block(address as usize))
             .filter(|slab| slab.holder() == heap.map_or(ptr::null_mut(), Heap::id));
         let Some(run) = run else {
             return false;
@@ -133,7 +130,14 @@ fn take_down_run(address: *mut u8, heap: Option<&'static Heap>) -> bool {
         }
         let (lease, dirty) = run.take_down();
         // SAFETY: the run was a block, and this is the one free of it.
-        unsafe { zone.give(lease, dirty) };
+        unsafe {
+            if lease.guarded {
+                drop(zone);
+                guarded::give(lease, dirty);
+            } else {
+                zone.give(lease, dirty);
+            }
+        }
     }
     large::note_freed(address as usize);
     true

@@ -2,7 +2,7 @@
 
 use super::{Heap, registry};
 use crate::pages::{large, limit, zone};
-use crate::slab::{Kind, Slab, State};
+use crate::slab::{Slab, State};
 
 /// The blocks of a slab that the program has. The caller holds the lock.
 pub(super) fn live_blocks(slab: &'static Slab) -> usize {
@@ -55,7 +55,7 @@ impl Heap {
         self.drain();
         let may_use_current = self.is_ours_under_lock();
         self.for_each_slab(|slab| {
-            if !matches!(slab.kind(), Kind::Small | Kind::Medium) {
+            if !slab.kind().is_slab() {
                 return;
             }
             if slab.state() == State::Parked && may_use_current {
@@ -85,7 +85,7 @@ impl Heap {
         self.for_each_slab(|slab| {
             valid &= slab.is_valid() && slab.holder() == self.id();
             if is_still
-                && slab.kind() != Kind::Run
+                && slab.kind().is_slab()
                 && slab.state() == State::Listed
                 && let Some(free) = slab.count_free()
             {

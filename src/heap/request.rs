@@ -3,8 +3,8 @@
 use core::ptr;
 
 use super::fast::{Caller, Fresh, allocate, allocate_block};
-use super::{Heap, report, start};
-use crate::pages::{PAGE, fresh, large, zone};
+use super::{Heap, perturb, report, start};
+use crate::pages::{PAGE, fresh, guarded, large, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;
 
@@ -20,7 +20,7 @@ pub(super) fn allocate_run_or_large(size: usize, caller: impl Caller) -> *mut u8
 fn allocate_long(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     start::ensure(caller.settings());
     match long(size, alignment, None) {
-        Some(fresh) => fresh.block,
+        Some(fresh) => perturb::fill_fresh(fresh, size).block,
         None => caller.failed(size, alignment),
     }
 }
@@ -99,6 +99,11 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     if size > REQUEST_MAX || alignment > REQUEST_MAX - size {
         return None;
     }
+    if let Some(heap) = heap
+        && let Some(locking) = heap.locking()
+    {
+        return heap.long_locked(size, alignment, locking);
+    }
     let is_run = alignment <= large::RUN_MAX
         && (size <= large::threshold() || size <= large::RUN_MAX && large::are_too_many());
     let fresh = if is_run {
@@ -162,12 +167,21 @@ impl Heap {
         let fresh = match class_for(size, alignment.max(GRAIN)) {
             Some(class) => from_slab(class).or_else(|| {
                 report::reclaim();
+                guarded::forget_refusal();
                 from_slab(class)
             }),
             None => long(size, alignment, Some(self)),
-        }?;
+        };
+        let Some(fresh) = fresh else {
+            if self.locking().is_some() {
+                guarded::tell_refusal();
+            }
+            return None;
+        };
         if zero {
             fresh.zeroed(size);
+        } else {
+            perturb::fill_fresh(fresh, size);
         }
         Some(fresh.block)
     }

@@ -3,6 +3,7 @@
 use super::fast::{Caller, free};
 use super::lookup::{Found, find_or_die};
 use super::request::allocate_aligned;
+use super::{Heap, watched};
 use crate::pages::{PAGE, large, window, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX};
 use crate::slab::{Kind, Slab};
@@ -60,13 +61,16 @@ unsafe fn reallocate_longer(block: *mut u8, size: usize, caller: impl Caller) ->
     unsafe { resize(found, block, size, caller) }
 }
 
-/// Keeps the block where it is and gives whole pages behind it back.
+/// Keeps the block where it is and gives whole pages behind it back, or wipes
+/// what is behind.
 #[inline]
 fn shrink_in_place(found: Found, block: *mut u8, size: usize) -> *mut u8 {
     match found {
         Found::Slab(_) => {}
         Found::Run(run) => shorten(run, size),
         Found::Large(_) => return large_in_place(block, size),
+        // SAFETY: the caller gives up what is behind.
+        Found::Watched(_) | Found::Guarded(_) => unsafe { watched::shorten(found, block, size) },
     }
     block
 }
@@ -97,8 +101,12 @@ fn shorten(run: &'static Slab, size: usize) {
 unsafe fn resize(found: Found, block: *mut u8, size: usize, caller: impl Caller) -> *mut u8 {
     // SAFETY: as the caller promises.
     unsafe {
-        extend(found, block, size)
-            .unwrap_or_else(|| relocate(block, found.usable(), size, GRAIN, caller))
+        extend(found, block, size).unwrap_or_else(|| match found.home() {
+            None => relocate(block, found.usable(), size, GRAIN, caller),
+            Some(heap) => heap
+                .relocate(block, found.usable(), size, GRAIN)
+                .unwrap_or_else(|| caller.failed(size, GRAIN)),
+        })
     }
 }
 
@@ -130,12 +138,12 @@ unsafe fn extend(found: Found, block: *mut u8, size: usize) -> Option<*mut u8> {
 /// # Safety
 ///
 /// As for [`reallocate`].
-pub unsafe fn reallocate_in_place(block: *mut u8, size: usize, by_pages: bool) -> Option<*mut u8> {
-    let found = find_or_die(
-        block,
-        "realloc of an invalid pointer",
-        "realloc of a freed block",
-    );
+unsafe fn reallocate_in_place(
+    found: Found,
+    block: *mut u8,
+    size: usize,
+    by_pages: bool,
+) -> Option<*mut u8> {
     if matches!(found, Found::Large(_)) && !by_pages {
         return stays(found.usable(), size).then_some(block);
     }
@@ -144,6 +152,68 @@ pub unsafe fn reallocate_in_place(block: *mut u8, size: usize, by_pages: bool) -
     }
     // SAFETY: as the caller promises.
     unsafe { extend(found, block, size) }
+}
+
+impl Heap {
+    /// Changes the length of a block of an explicit heap's to `size` bytes, and
+    /// its alignment to `alignment`, a power of two; at most `kept` bytes of its
+    /// contents matter. Returns where it is now. `None`: out of memory, and the
+    /// block is as it was.
+    ///
+    /// # Safety
+    ///
+    /// As for [`reallocate`].
+    pub unsafe fn reallocate(
+        &'static self,
+        block: *mut u8,
+        kept: usize,
+        size: usize,
+        alignment: usize,
+    ) -> Option<*mut u8> {
+        let found = find_or_die(
+            block,
+            "realloc of an invalid pointer",
+            "realloc of a freed block",
+        );
+        let (size, kept) = (size.max(1), kept.min(found.usable()));
+        let is_aligned = (block as usize).is_multiple_of(alignment);
+        // Pages that move are aligned to a page and no more.
+        let by_pages = alignment <= PAGE;
+        // SAFETY: as the caller promises.
+        unsafe {
+            if is_aligned && let Some(block) = reallocate_in_place(found, block, size, by_pages) {
+                return Some(block);
+            }
+            if let Some(block) = self.relocate(block, kept, size, alignment) {
+                return Some(block);
+            }
+        }
+        // Without memory for a shorter one the block does as it is.
+        let has_room = is_aligned && size <= found.usable();
+        has_room.then(|| shrink_in_place(found, block, size))
+    }
+
+    /// Moves a block, of which `kept` bytes matter, to a new one of this heap.
+    /// `None`: out of memory, and nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`reallocate`].
+    unsafe fn relocate(
+        &'static self,
+        block: *mut u8,
+        kept: usize,
+        size: usize,
+        alignment: usize,
+    ) -> Option<*mut u8> {
+        let new = self.allocate(size, alignment, false)?;
+        // SAFETY: both blocks are at least that long, and distinct.
+        unsafe {
+            new.copy_from_nonoverlapping(block, kept.min(size));
+            free(block);
+        }
+        Some(new)
+    }
 }
 
 /// Moves a block of `usable` bytes to a new one of `size`, at a multiple of

@@ -21,9 +21,9 @@ use super::fast::lost_mark;
 use super::{Heap, SHARED, mine, remote, tick};
 use crate::fatal::die;
 use crate::os::process;
-use crate::pages::{PAGE, large, window, zone};
+use crate::pages::{PAGE, guarded, large, window, zone};
 use crate::size_class::SizeClass;
-use crate::slab::{Kind, Slab, State};
+use crate::slab::{Slab, State};
 
 /// Milliseconds for which a class keeps its last slabs, though empty, after it
 /// has lost one.
@@ -45,7 +45,7 @@ fn look_at_slab_of(block: *mut u8) {
     let Some(slab) = Slab::of(window::base(), block as usize) else {
         return;
     };
-    if slab.holder() != heap.id() || slab.kind() == Kind::Run {
+    if slab.holder() != heap.id() || !slab.kind().is_slab() {
         return;
     }
     match slab.state() {
@@ -193,7 +193,13 @@ impl Heap {
         // SAFETY: no block of the slab is in use, no list has it, and it is
         // in no inbox: a queued slab is never listed, and an explicit heap's
         // inbox is emptied before its slabs go.
-        unsafe { zone::lock().give(lease, dirty) };
+        unsafe {
+            if lease.guarded {
+                guarded::give(lease, dirty);
+            } else {
+                zone::lock().give(lease, dirty);
+            }
+        }
     }
 }
 

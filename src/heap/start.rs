@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use super::{announce, background, count};
+use super::{announce, background, count, perturb};
 use crate::options::{self, Figures, Id, Settings, Source};
 use crate::os::hooks;
 use crate::pages;
@@ -67,4 +67,5 @@ pub fn set_parameter(id: Id, value: i64) {
     ensure(None);
     options::set_glibc(id, value, Source::Call);
     pages::start();
+    perturb::start();
 }

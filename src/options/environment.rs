@@ -48,6 +48,8 @@ pub fn read_environment() {
     for variable in process::environment().into_iter().flatten() {
         if let Some(rest) = after(variable, "BIFOLD_")
             && let Some((name, value)) = split_at(rest, b'=')
+            // The test suite's own are not options.
+            && after(name, "TEST_").is_none()
         {
             read_own(name, value);
         }

@@ -47,6 +47,13 @@ impl ThreadExit {
     }
 }
 
+impl ThreadExit {
+    /// Has the function not called for the calling thread.
+    pub fn disarm(&self) {
+        self.arm(core::ptr::null_mut());
+    }
+}
+
 /// Has the three functions called around every fork: before it, and after it
 /// in the parent and in the child.
 pub fn at_fork(

@@ -10,8 +10,7 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::process;
 use rustix::mm::{
-    Advice, MapFlags, MlockFlags, MremapFlags, ProtFlags, madvise, mlock, mlock_with,
-    mmap_anonymous, mremap, munmap,
+    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, munmap,
 };
 
 /// The kernel refused a request for memory.
@@ -227,29 +226,6 @@ pub unsafe fn populate(address: usize, length: usize) {
         // SAFETY: as the caller promises.
         unsafe { byte.write_volatile(byte.read_volatile()) };
     }
-}
-
-/// Locks a range into memory: at once, or each page `on_fault`; see mlock2(2).
-///
-/// # Errors
-///
-/// The kernel's error number: `ENOMEM` or `EPERM` at `RLIMIT_MEMLOCK`, `EAGAIN`
-/// where pages could not be had.
-///
-/// # Safety
-///
-/// The range is the caller's own.
-pub unsafe fn lock(address: usize, length: usize, on_fault: bool) -> Result<(), i32> {
-    let address = address as *mut c_void;
-    // SAFETY: as the caller promises.
-    let locked = unsafe {
-        if on_fault {
-            mlock_with(address, length, MlockFlags::ONFAULT)
-        } else {
-            mlock(address, length)
-        }
-    };
-    locked.map_err(|errno| errno.raw_os_error())
 }
 
 /// Whether a purged page reads as zero. Old user-mode emulators accept

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod memory;
 pub mod pressure;
 pub mod process;
+pub mod protect;
 pub mod slot;
 pub mod smaps;
 pub mod thread;

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::window::PAGE;
 use crate::options::{self, Advice, HugePages, Id, Lock};
 use crate::os::memory::{self, MapError, Purging};
+use crate::os::protect::{self, Locking};
 use crate::os::{limits, process};
 use crate::text::Text;
 
@@ -72,11 +73,15 @@ pub unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Map
 /// Does with a new mapping what the options want, or unmaps it.
 fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
     advise(address, length, purpose);
-    let lock = options::lock();
-    if lock != Lock::No {
+    let locking = match options::lock() {
+        Lock::No => None,
+        Lock::Now => Some(Locking::AtOnce),
+        Lock::OnFault => Some(Locking::OnFault),
+    };
+    if let Some(locking) = locking {
         // SAFETY: the mapping is new; locking it changes no contents.
-        if let Err(errno) = unsafe { memory::lock(address, length, lock == Lock::OnFault) } {
-            refuse_unlocked(errno);
+        if let Err(refused) = unsafe { protect::lock(address, length, locking) } {
+            refuse_unlocked(refused.errno.into());
             // SAFETY: the mapping was made a moment ago and nobody knows it.
             unsafe { memory::unmap(address, length) };
             return Err(MapError::Refused);

@@ -14,11 +14,14 @@
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buddy::UNIT_PAGES;
+use super::guarded;
 use super::peak::RecentPeak;
-use super::table::{EMPTY, Entry, Recent, Table};
+pub use super::table::Entry;
+use super::table::{EMPTY, Recent, Table};
 use super::window::PAGE;
 use super::{due, fresh, limit};
 use crate::options::{self, Id, Purge, TABLE};
+use crate::os::protect::Locking;
 use crate::os::{memory, process};
 use crate::sync::{Lock, Locked};
 
@@ -187,22 +190,55 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
     } else {
         map_aligned(length, alignment)
     }?;
-    let mut large = LARGE.lock();
-    if !large.table.reserve() {
-        drop(large);
+    let entered = enter(Entry {
+        address: mapping.address,
+        length,
+        holder,
+        guarded: false,
+    });
+    if !entered {
         unmap_all(&[Kept {
             address: mapping.address,
             length,
             since: 0,
         }]);
-        return None;
     }
-    large.insert(Entry {
-        address: mapping.address,
+    entered.then_some(mapping)
+}
+
+/// The same for a locked heap: locked, and between guards.
+pub fn allocate_guarded(
+    size: usize,
+    alignment: usize,
+    holder: usize,
+    locking: Locking,
+) -> Option<Mapping> {
+    let length = memory::round_to_pages(size.max(1))?;
+    let address = guarded::map(length, alignment, locking)?;
+    let entered = enter(Entry {
+        address,
         length,
         holder,
+        guarded: true,
     });
-    Some(mapping)
+    if !entered {
+        // SAFETY: nobody else knows the mapping yet.
+        unsafe { guarded::unmap(address, 0, length) };
+    }
+    entered.then_some(Mapping {
+        address,
+        clean: true,
+    })
+}
+
+/// Makes a new mapping a block. Returns whether there was memory for that.
+fn enter(entry: Entry) -> bool {
+    let mut large = LARGE.lock();
+    let has_room = large.table.reserve();
+    if has_room {
+        large.insert(entry);
+    }
+    has_room
 }
 
 fn map(length: usize) -> Option<Mapping> {
@@ -311,9 +347,9 @@ fn take_kept(length: usize) -> Option<Mapping> {
     }
 }
 
-/// The length of the large block at an address, in bytes.
-pub fn length_of(address: usize) -> Option<usize> {
-    LARGE.lock().table.get(address).map(|entry| entry.length)
+/// The large block at an address.
+pub fn find(address: usize) -> Option<Entry> {
+    LARGE.lock().table.get(address)
 }
 
 /// Whether the address was given back not long ago.
@@ -340,9 +376,21 @@ pub fn free(address: usize) -> bool {
     }) else {
         return false;
     };
-    adapt(entry.length);
-    keep_or_unmap(entry.address, entry.length);
+    if !entry.guarded {
+        adapt(entry.length);
+    }
+    release(entry);
     true
+}
+
+/// Gives up the mapping of a block that is none any more.
+fn release(entry: Entry) {
+    if entry.guarded {
+        // SAFETY: the entry was the block's, and whoever took it out frees it.
+        unsafe { guarded::unmap(entry.address, entry.length, entry.length) };
+    } else {
+        keep_or_unmap(entry.address, entry.length);
+    }
 }
 
 fn adapt(length: usize) {
@@ -424,7 +472,7 @@ pub fn release_kept() -> usize {
 
 /// Changes the length of the large block at an address, in place or by
 /// moving its pages. Returns where it is now; `None`: there is no such block
-/// or no memory, and nothing has changed.
+/// or no memory, and nothing has changed. Guarded ones have one length.
 pub fn resize(address: usize, size: usize) -> Option<usize> {
     let length = memory::round_to_pages(size)?;
     // The entry goes out first: once the pages have moved, the old address
@@ -432,6 +480,7 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
     let entry = {
         let mut large = LARGE.lock();
         let entry = large.table.get(address)?;
+        debug_assert!(!entry.guarded);
         if entry.length == length {
             return Some(address);
         }
@@ -468,7 +517,7 @@ pub fn free_all_of(holder: usize) {
         };
         large.live -= entry.length;
         drop(large);
-        keep_or_unmap(entry.address, entry.length);
+        release(entry);
     }
 }
 

@@ -10,6 +10,8 @@
 //!  buddy  window        large     mappings above the threshold
 //!  (bits) (addresses)     |  \
 //!                      table  peak
+//!
+//!  guarded  runs of the zone's, and mappings for large, that hold secrets
 //! ```
 
 #[cfg(not(loom))]
@@ -18,6 +20,8 @@ mod buddy;
 pub mod due;
 #[cfg(not(loom))]
 pub mod fresh;
+#[cfg(not(loom))]
+pub mod guarded;
 #[cfg(not(loom))]
 pub mod large;
 #[cfg(not(loom))]

@@ -17,6 +17,8 @@ pub struct Entry {
     pub length: usize,
     /// Whom it is counted for: 0, or an explicit heap's address.
     pub holder: usize,
+    /// Whether it lies between guards; see `pages::guarded`.
+    pub guarded: bool,
 }
 
 /// What an empty place holds.
@@ -24,6 +26,7 @@ pub const EMPTY: Entry = Entry {
     address: 0,
     length: 0,
     holder: 0,
+    guarded: false,
 };
 
 /// All large blocks of the process.
@@ -252,7 +255,7 @@ mod tests {
             for (insert, page) in steps {
                 let address = page << 12;
                 if insert && !model.contains_key(&address) {
-                    let entry = Entry { address, length: page, holder: page % 3 };
+                    let entry = Entry { address, length: page, holder: page % 3, guarded: page % 2 == 0 };
                     prop_assert!(table.reserve());
                     table.insert(entry);
                     model.insert(address, entry);

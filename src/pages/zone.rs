@@ -37,6 +37,8 @@ pub struct Lease {
     pub descriptor: usize,
     /// Whether all its pages read as zero.
     pub zeroed: bool,
+    /// Whether the run lies between guards; see `pages::guarded`.
+    pub guarded: bool,
 }
 
 /// What the zone has, in bytes.
@@ -183,6 +185,7 @@ impl Zone {
             run,
             descriptor,
             zeroed: run.clean && self.clean_is_zero(run.first),
+            guarded: false,
         })
     }
 
@@ -266,8 +269,12 @@ impl Zone {
     /// no page-map entry names the slot.
     pub unsafe fn give(&mut self, lease: Lease, dirty: u32) {
         let Lease {
-            run, descriptor, ..
+            run,
+            descriptor,
+            guarded,
+            ..
         } = lease;
+        debug_assert!(!guarded);
         let dirty = if run.clean {
             dirty.min(run.pages)
         } else {
@@ -292,6 +299,16 @@ impl Zone {
             return None;
         }
         Some(clean)
+    }
+
+    /// Gives part of a run back that was taken and not used.
+    ///
+    /// # Safety
+    ///
+    /// The pages are the caller's and nothing refers to them.
+    pub unsafe fn put_back(&mut self, first: PageIndex, pages: u32) {
+        self.buddy.put_back(first, pages);
+        self.settle_charge();
     }
 
     /// Gives the tail of a run back.

@@ -1,6 +1,8 @@
 //! Carving: cutting blocks from a slab's pages, no more of them than are
 //! wanted, since a page that is not touched costs nothing.
 
+use core::ops::Range;
+
 use crate::sync::atomic::Ordering;
 
 use super::descriptor::Slab;
@@ -18,6 +20,27 @@ impl Slab {
         self.capacity.load(Ordering::Relaxed)
     }
 
+    /// How many blocks will have been cut after the next time: those that end on
+    /// the next page, too, or one of the size of a page and more.
+    fn next_carved(&self) -> u32 {
+        let (size, carved) = (self.size(), self.carved());
+        let offset = carved as usize * size;
+        let page_end = (offset + size).next_multiple_of(PAGE);
+        let blocks = if size < PAGE {
+            (page_end - offset) / size
+        } else {
+            1
+        };
+        (carved + blocks as u32).min(self.capacity())
+    }
+
+    /// Where [`Slab::carve`] or [`Slab::carve_one`] cuts blocks next.
+    pub fn next_carving(&self) -> Range<usize> {
+        let size = self.size();
+        let end = |blocks: u32| self.start() + blocks as usize * size;
+        end(self.carved())..end(self.next_carved())
+    }
+
     /// Cuts the blocks of the next page and puts them on the local list, which
     /// is empty.
     ///
@@ -26,10 +49,8 @@ impl Slab {
     /// As for [`Slab::pop`], and [`Slab::can_carve`].
     pub unsafe fn carve(&self) {
         let (size, carved) = (self.size(), self.carved());
-        let offset = carved as usize * size;
-        let page_end = (offset + size).next_multiple_of(PAGE);
-        let end = (carved + ((page_end - offset) / size) as u32).min(self.capacity());
-        let mut address = self.start() + offset;
+        let end = self.next_carved();
+        let mut address = self.start() + carved as usize * size;
         let last = self.start() + (end as usize - 1) * size;
         self.line
             .free

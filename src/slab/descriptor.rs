@@ -12,6 +12,7 @@ use super::inbox::Linked;
 use super::interior::reciprocal_of;
 use super::list::{Block, end};
 use super::remote::RemoteQueue;
+use crate::options;
 use crate::pages::zone::{DESCRIPTOR_BYTES, Lease};
 use crate::pages::{PAGE, PageIndex, Run, window};
 use crate::size_class::SizeClass;
@@ -30,6 +31,28 @@ pub enum Kind {
     Medium = 2,
     /// A run that is one block.
     Run = 3,
+    /// A slab of either length whose blocks are freed by `heap::watched`, and
+    /// never by the fast path.
+    Watched = 4,
+    /// A run that is one block and is freed there.
+    WatchedRun = 5,
+    /// What the fork has left in the child of a watched slab: the contents are
+    /// gone, and with them the lists. No block is handed out any more.
+    Wiped = 6,
+}
+
+impl Kind {
+    /// Whether it is a slab that blocks are allocated from.
+    #[inline]
+    pub fn is_slab(self) -> bool {
+        matches!(self, Self::Small | Self::Medium | Self::Watched)
+    }
+
+    /// Whether it is a run that is one block.
+    #[inline]
+    pub fn is_run(self) -> bool {
+        matches!(self, Self::Run | Self::WatchedRun)
+    }
 }
 
 /// Where a slab stands with its holder; changed under the holder's lock.
@@ -73,6 +96,7 @@ pub struct Slab {
     pub(super) kind: AtomicU8,
     pub(super) class: AtomicU8,
     pub(super) clean: AtomicU8,
+    guarded: AtomicU8,
 
     // The owner writes.
     pub(super) line: OwnerLine,
@@ -139,6 +163,7 @@ impl Slab {
             kind: AtomicU8::new(Kind::Nothing as u8),
             class: AtomicU8::new(0),
             clean: AtomicU8::new(0),
+            guarded: AtomicU8::new(0),
             line: OwnerLine {
                 free: AtomicPtr::new(end()),
                 counter: AtomicU32::new(0),
@@ -182,14 +207,18 @@ impl Slab {
     }
 
     /// Makes a descriptor of a run: a slab of `class` for `holder`, or one
-    /// block. The caller puts it on lists and then calls [`Slab::publish`].
+    /// block; watched, if the run is guarded or all are to be. The caller puts it on lists and
+    /// then calls [`Slab::publish`].
     pub fn set_up(lease: Lease, class: Option<SizeClass>, holder: *mut ()) -> &'static Self {
         // SAFETY: the lease's slot is a descriptor's memory, the caller's.
         let slab = unsafe { &*(lease.descriptor as *const Self) };
         let set = |field: &AtomicU32, value| field.store(value, Ordering::Relaxed);
+        let is_watched = lease.guarded || options::perturb() != 0;
         let (kind, size) = match class {
+            Some(class) if is_watched => (Kind::Watched, class.size()),
             Some(class) if class.is_small() => (Kind::Small, class.size()),
             Some(class) => (Kind::Medium, class.size()),
+            None if is_watched => (Kind::WatchedRun, lease.run.pages as usize * PAGE),
             None => (Kind::Run, lease.run.pages as usize * PAGE),
         };
         slab.remote.queue.reset();
@@ -205,6 +234,7 @@ impl Slab {
         set(&slab.line.carved, 0);
         let known = u8::from(lease.run.clean) * CLEAN + u8::from(lease.zeroed) * ZEROED;
         slab.clean.store(known, Ordering::Relaxed);
+        slab.guarded.store(lease.guarded.into(), Ordering::Relaxed);
         slab.class.store(
             class.map_or(0, |class| class.index() as u8),
             Ordering::Relaxed,
@@ -219,11 +249,22 @@ impl Slab {
         slab
     }
 
+    /// Has the frees of an ordinary slab watched from now on. The caller holds
+    /// its holder's lock, and the holder has no thread.
+    pub fn watch(&'static self) {
+        match self.kind() {
+            Kind::Small | Kind::Medium => self.set_kind(Kind::Watched),
+            Kind::Run => self.set_kind(Kind::WatchedRun),
+            _ => return,
+        }
+        self.set_holder(self.holder());
+    }
+
     /// Makes the slab's addresses known. For a run only the first page's:
     /// its block starts there.
     pub fn publish(&'static self) {
         let address = ptr::from_ref(self) as usize;
-        let pages = if self.kind() == Kind::Run {
+        let pages = if self.kind().is_run() {
             1
         } else {
             self.pages()
@@ -237,9 +278,9 @@ impl Slab {
     pub fn take_down(&'static self) -> (Lease, u32) {
         let (kind, pages) = (self.kind(), self.pages());
         let first = window::page_of(self.start());
-        let entries = if kind == Kind::Run { 1 } else { pages };
+        let entries = if kind.is_run() { 1 } else { pages };
         window::set_descriptor(first, entries, None);
-        let dirty = if kind == Kind::Run {
+        let dirty = if kind.is_run() {
             pages
         } else {
             self.count_unfilled();
@@ -253,6 +294,7 @@ impl Slab {
             },
             descriptor: ptr::from_ref(self) as usize,
             zeroed: self.is_zeroed(),
+            guarded: self.is_guarded(),
         };
         self.set_kind(Kind::Nothing);
         self.set_holder(ptr::null_mut());
@@ -266,11 +308,14 @@ impl Slab {
             1 => Kind::Small,
             2 => Kind::Medium,
             3 => Kind::Run,
+            4 => Kind::Watched,
+            5 => Kind::WatchedRun,
+            6 => Kind::Wiped,
             _ => Kind::Nothing,
         }
     }
 
-    fn set_kind(&self, kind: Kind) {
+    pub(super) fn set_kind(&self, kind: Kind) {
         self.kind.store(kind as u8, Ordering::Relaxed);
     }
 
@@ -343,6 +388,12 @@ impl Slab {
     /// Whether what has not been cut reads as zero.
     pub fn is_zeroed(&self) -> bool {
         self.clean.load(Ordering::Relaxed) & ZEROED != 0
+    }
+
+    /// Whether the pages lie between guards; see `pages::guarded`.
+    #[inline]
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Relaxed) != 0
     }
 
     /// The slab's class; not for runs.
@@ -454,10 +505,15 @@ impl Slab {
     pub fn is_valid(&self) -> bool {
         match self.kind() {
             Kind::Nothing => false,
-            Kind::Run => self.start().is_multiple_of(PAGE) && self.pages() > 0,
-            Kind::Small | Kind::Medium => {
+            Kind::Run | Kind::WatchedRun => self.start().is_multiple_of(PAGE) && self.pages() > 0,
+            kind => {
+                // Only the fast path needs small slabs aligned.
+                let alignment = match kind {
+                    Kind::Small => self.class().slab_alignment(),
+                    _ => PAGE,
+                };
                 self.carved() <= self.class().capacity()
-                    && self.start().is_multiple_of(self.class().slab_alignment())
+                    && self.start().is_multiple_of(alignment)
                     && self.pages() as usize == self.class().slab_pages()
             }
         }

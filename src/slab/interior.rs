@@ -47,8 +47,10 @@ impl Slab {
     pub fn is_block(&self, address: usize) -> bool {
         match self.kind() {
             Kind::Nothing => false,
-            Kind::Run => address == self.start(),
-            Kind::Small | Kind::Medium => self.is_medium_block(address),
+            Kind::Run | Kind::WatchedRun => address == self.start(),
+            Kind::Small | Kind::Medium | Kind::Watched | Kind::Wiped => {
+                self.is_medium_block(address)
+            }
         }
     }
 }

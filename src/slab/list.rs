@@ -4,7 +4,7 @@
 use core::cell::Cell;
 use core::ptr;
 
-use super::descriptor::{COUNTER, Slab};
+use super::descriptor::{COUNTER, Kind, Slab, State};
 use super::remote::Pushed;
 use crate::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 use crate::sync::folded;
@@ -254,6 +254,15 @@ impl Slab {
             self.walk(first, |block| found |= block.cast() == address);
         }
         found
+    }
+
+    /// Retires for good a slab whose contents a fork has wiped: no block is in
+    /// a list any more, and none will be. Nobody else is at it.
+    pub fn retire_wiped(&self) {
+        self.set_kind(Kind::Wiped);
+        self.set_state(State::Full);
+        self.line.free.store(end(), Ordering::Relaxed);
+        self.remote.queue.reset();
     }
 
     /// Whether a block has the mark of a free one. So may one that is live,

@@ -1,6 +1,8 @@
 //! The C API: every function, its results, its errors and its figures.
 
-use crate::support::cases;
+use std::ffi::{OsStr, OsString};
+
+use crate::support::{Program, c_artifact, cases, library};
 
 cases! { api_basic:
     alignment_of_every_size_to_5000
@@ -91,4 +93,38 @@ cases! { api_reports:
     malloc_trim_gives_memory_back
     malloc_trim_again_and_again
     malloc_trim_while_others_allocate
+}
+
+cases! { api_heaps:
+    creation_knows_its_flags
+    every_function_serves
+    calloc_is_zero_after_other_uses
+    realloc_keeps_contents
+    requests_that_cannot_be_met
+    destruction_frees_all
+    trim_gives_memory_back
+}
+
+/// `bifold.h` in strict programs that are linked with the library.
+#[test]
+fn the_header_is_c_and_cpp() {
+    let Some(library) = library() else {
+        eprintln!("skipped: no library is under test");
+        return;
+    };
+    for (source, standard) in [("header", "-std=c99"), ("header_cpp", "-std=c++98")] {
+        let mut rpath = OsString::from("-Wl,-rpath,");
+        rpath.push(library.parent().expect("a file is in a directory"));
+        let strict = [standard, "-Wextra", "-Werror", "-pedantic"].map(OsStr::new);
+        let arguments = [&strict[..], &[&rpath, library.as_os_str()]].concat();
+        let output = Program::new(c_artifact(source, source, &arguments))
+            .without_preload()
+            .run();
+        if output.stderr.contains("RLIMIT_MEMLOCK") {
+            eprintln!("skipped: too little may be locked");
+            continue;
+        }
+        output.assert_success();
+        assert_eq!(output.stdout, "well\n");
+    }
 }

@@ -3,9 +3,12 @@
 #[cfg(feature = "allocator-api2")]
 mod collections;
 mod drops;
+mod locked;
 
 use std::alloc::Layout;
 use std::collections::BTreeSet;
+use std::env;
+use std::process::Command;
 use std::ptr::NonNull;
 use std::thread;
 
@@ -40,6 +43,20 @@ fn holds(block: NonNull<u8>, size: usize, byte: u8) -> bool {
     // SAFETY: as above, and the bytes were written.
     let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), size) };
     bytes.iter().all(|&found| found == byte)
+}
+
+/// Runs a test in a process of its own, where no other test's memory counts.
+fn alone(test: &str, body: impl FnOnce()) {
+    const CHILD: &str = "BIFOLD_TEST_ALONE";
+    if env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let status = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--test-threads=1", "--nocapture"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test}: {status}");
 }
 
 /// Sizes of all kinds: slabs of both lengths, runs, and mappings.

@@ -10,6 +10,7 @@ mod cpp;
 mod heaps;
 mod instructions;
 mod layers;
+mod locked;
 mod memory;
 mod process;
 mod programs;

@@ -9,8 +9,10 @@
 //! malloc and so checks the tests themselves.
 
 mod build;
+mod directory;
 
 pub use build::{c_artifact, c_program, library};
+pub use directory::{OpenDirectory, set_mode};
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -70,6 +72,12 @@ impl Program {
 
     pub fn without_preload(mut self) -> Self {
         self.preload = None;
+        self
+    }
+
+    /// Runs under this copy of the library.
+    pub fn preload(mut self, library: PathBuf) -> Self {
+        self.preload = Some(library);
         self
     }
 

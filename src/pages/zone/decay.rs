@@ -16,6 +16,9 @@ use crate::pages::{due, fresh};
 /// gives runs: few system calls, and none that takes long.
 const PURGE_LEAST: usize = 64;
 const PURGE_MOST: usize = 1024;
+/// Pages that are free beyond what may stay for which somebody is to come by,
+/// once nobody may need them any more: 2 MiB.
+const WORTH_A_VISIT: usize = 512;
 /// The order of the shortest run that is worth a system call: 64 KiB.
 const PURGE_ORDER: usize = 4;
 /// The most shorter runs to purge at a time.
@@ -68,7 +71,7 @@ impl Zone {
                 self.used.rest();
             }
         }
-        if later >= PURGE_LEAST {
+        if later >= WORTH_A_VISIT {
             self.come_again(now, false);
         }
     }

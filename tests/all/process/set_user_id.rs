@@ -2,36 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, chown};
 
-use crate::support::{Program, c_artifact, library};
+use crate::support::{OpenDirectory, Program, c_artifact, library, set_mode};
 
 const USER: u32 = 12345;
 const STARTER: u32 = 12346;
-
-/// A directory that anyone may enter, which the build's may not be.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        let name = format!("bifold-set-user-id-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("the temporary directory is writable");
-        set_mode(&path, 0o755);
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the file is ours");
-}
 
 #[test]
 fn no_environment_is_read() {
@@ -39,19 +15,15 @@ fn no_environment_is_read() {
         eprintln!("skipped: no library is under test");
         return;
     };
-    let directory = Directory::new();
-    let copy = directory.0.join("libbifold.so");
-    fs::copy(library, &copy).expect("the library can be copied");
-    set_mode(&copy, 0o755);
+    let directory = OpenDirectory::new("set-user-id");
+    let copy = directory.copy(library, "libbifold.so");
     let mut rpath = OsString::from("-Wl,--no-as-needed,-rpath,");
-    rpath.push(&directory.0);
+    rpath.push(directory.path());
     let arguments: [&OsStr; 2] = [&rpath, copy.as_os_str()];
     let output = format!("proc_setuid.{}", std::process::id());
     let built = c_artifact("proc_setuid", &output, &arguments);
-    let program = directory.0.join("program");
-    fs::copy(&built, &program).expect("the program can be copied");
+    let program = directory.copy(&built, "program");
     drop(fs::remove_file(built));
-    set_mode(&program, 0o755);
     let verbose = Program::new(&program)
         .without_preload()
         .env("BIFOLD_VERBOSE", "1");

@@ -82,7 +82,8 @@ fn compile(source: &str, output: &str, arguments: &[&OsStr]) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
     fs::create_dir_all(&directory).expect("the target directory is writable");
     let path = directory.join(output);
-    if is_newer(&path, &[&sources, &root.join(file!())]) {
+    let header = root.join("ffi").join("include");
+    if is_newer(&path, &[&sources, &header, &root.join(file!())]) {
         return path;
     }
     let c = sources.join(source).with_extension("c");

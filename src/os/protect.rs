@@ -1,0 +1,198 @@
+//! What the kernel does for secrets: pages that are locked, guarded, kept out
+//! of core dumps, and wiped in forked children.
+//!
+//! Ranges are whole OS pages. References: mlock(2), mprotect(2), madvise(2),
+//! getrlimit(2), capabilities(7).
+
+use core::ffi::c_void;
+
+use rustix::io::Errno;
+use rustix::mm::{
+    Advice, MlockFlags, MprotectFlags, madvise, mlock, mlock_with, mprotect, munlock,
+};
+
+use super::process;
+
+/// When locked pages get memory behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// At once, mlock(2).
+    AtOnce,
+    /// Each when it is first touched, mlock2(2) with `MLOCK_ONFAULT`.
+    OnFault,
+}
+
+/// The system call that the kernel refused, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What was asked for.
+    pub call: Call,
+    /// The `errno`, positive.
+    pub errno: u16,
+}
+
+/// A system call of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Call {
+    /// mlock(2).
+    Mlock,
+    /// mlock2(2).
+    Mlock2,
+    /// munlock(2).
+    Munlock,
+    /// mprotect(2).
+    Mprotect,
+    /// madvise(2) for core dumps.
+    Dump,
+    /// madvise(2) for forks.
+    Fork,
+}
+
+impl Call {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Mlock,
+        Self::Mlock2,
+        Self::Munlock,
+        Self::Mprotect,
+        Self::Dump,
+        Self::Fork,
+    ];
+
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mlock => "mlock",
+            Self::Mlock2 => "mlock2",
+            Self::Munlock => "munlock",
+            Self::Mprotect => "mprotect",
+            Self::Dump => "madvise for core dumps",
+            Self::Fork => "madvise for forks",
+        }
+    }
+
+    fn done(self, result: Result<(), Errno>) -> Result<(), Refused> {
+        result.map_err(|errno| Refused {
+            call: self,
+            errno: errno.raw_os_error() as u16,
+        })
+    }
+}
+
+/// Locks a range: its pages stay in memory.
+///
+/// # Errors
+///
+/// [`Refused`]: `RLIMIT_MEMLOCK` is used up, there is no memory, or, for
+/// [`Locking::OnFault`], the kernel is older than 4.4. Nothing is locked then.
+///
+/// # Safety
+///
+/// The range is the caller's own, and nothing in it was locked before.
+pub unsafe fn lock(address: usize, length: usize, locking: Locking) -> Result<(), Refused> {
+    let start = address as *mut c_void;
+    // SAFETY: as the caller promises.
+    let locked = unsafe {
+        match locking {
+            Locking::AtOnce => Call::Mlock.done(mlock(start, length)),
+            Locking::OnFault => Call::Mlock2.done(mlock_with(start, length, MlockFlags::ONFAULT)),
+        }
+    };
+    if locked.is_err() {
+        // Without memory for the pages the kernel leaves the range marked as
+        // locked.
+        // SAFETY: as the caller promises.
+        let _ = unsafe { unlock(address, length) };
+    }
+    locked
+}
+
+/// Undoes [`lock`]; what is not locked may stay so.
+///
+/// # Errors
+///
+/// [`Refused`]: splitting a mapping can fail at the limit of mappings.
+///
+/// # Safety
+///
+/// The range is the caller's own.
+pub unsafe fn unlock(address: usize, length: usize) -> Result<(), Refused> {
+    // SAFETY: as the caller promises.
+    Call::Munlock.done(unsafe { munlock(address as *mut c_void, length) })
+}
+
+/// Makes a range inaccessible, or readable and writable again.
+///
+/// # Errors
+///
+/// [`Refused`]: splitting a mapping can fail at the limit of mappings.
+///
+/// # Safety
+///
+/// The range is the caller's own, and nobody uses it.
+pub unsafe fn guard(address: usize, length: usize, closed: bool) -> Result<(), Refused> {
+    let flags = if closed {
+        MprotectFlags::empty()
+    } else {
+        MprotectFlags::READ | MprotectFlags::WRITE
+    };
+    // SAFETY: as the caller promises.
+    Call::Mprotect.done(unsafe { mprotect(address as *mut c_void, length, flags) })
+}
+
+/// Keeps a range out of core dumps and wipes it in forked children, or, with
+/// `false`, neither.
+///
+/// # Errors
+///
+/// [`Refused`]: a kernel before 4.14 cannot wipe; splitting a mapping can fail
+/// at the limit of mappings.
+///
+/// # Safety
+///
+/// The range is the caller's own.
+pub unsafe fn hide(address: usize, length: usize, hidden: bool) -> Result<(), Refused> {
+    let (dump, fork) = if hidden {
+        (Advice::LinuxDontDump, Advice::LinuxWipeOnFork)
+    } else {
+        (Advice::LinuxDoDump, Advice::LinuxKeepOnFork)
+    };
+    let start = address as *mut c_void;
+    // SAFETY: as the caller promises; the contents of this process stay.
+    unsafe {
+        Call::Dump.done(madvise(start, length, dump))?;
+        Call::Fork.done(madvise(start, length, fork))
+    }
+}
+
+/// The bytes that the process may lock (`RLIMIT_MEMLOCK`); `None`: any number,
+/// since there is no limit or the process may exceed it (`CAP_IPC_LOCK`).
+pub fn lock_limit() -> Option<usize> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for the write. The call cannot fail for a
+    // resource that every kernel knows, so errno stays.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
+    if limit.rlim_cur == libc::RLIM_INFINITY || may_exceed_limits() {
+        return None;
+    }
+    Some(limit.rlim_cur as usize)
+}
+
+/// Whether the calling thread has `CAP_IPC_LOCK`.
+fn may_exceed_limits() -> bool {
+    const VERSION_3: u32 = 0x2008_0522;
+    const IPC_LOCK: u32 = 14;
+    // Version and thread; effective, permitted and inheritable, low words and
+    // high words.
+    let mut header = [VERSION_3, 0];
+    let mut sets = [0u32; 6];
+    let errno = process::errno();
+    // SAFETY: the kernel reads and writes two words, and writes six.
+    let done = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    process::set_errno(errno);
+    done == 0 && sets[0] >> IPC_LOCK & 1 != 0
+}
