@@ -14,9 +14,18 @@ use crate::measure::workspace;
 use crate::rig::{assert_met, rig};
 use crate::support;
 
-/// By how much a figure may exceed the recorded one: the random patterns take
-/// another path now and then, as addresses happen to fall.
-const TOLERANCE: f64 = 1.0;
+/// By how much a pattern's figure may exceed the recorded one: the slow paths
+/// go by the clock now and then, and on a busy machine valgrind is slow. A path
+/// is what it is.
+const TOLERANCE: f64 = 2.5;
+
+fn tolerance(row: &str) -> f64 {
+    if row.starts_with("path of ") {
+        0.0
+    } else {
+        TOLERANCE
+    }
+}
 
 /// Functions whose hit paths are recorded.
 const FUNCTIONS: [&str; 3] = ["malloc", "free", "free_sized"];
@@ -109,7 +118,7 @@ fn excess(rows: &[Row], golden: &[Row]) -> Vec<String> {
             let recorded = golden.iter().find(|(known, _)| known == name);
             match recorded {
                 None => Some(format!("{name}: {figure:.1}, not recorded")),
-                Some((_, most)) if *figure > most + TOLERANCE => {
+                Some((_, most)) if *figure > most + tolerance(name) => {
                     Some(format!("{name}: {figure:.1}, recorded {most:.1}"))
                 }
                 Some(_) => None,
@@ -124,10 +133,10 @@ fn only_a_worse_figure_is_reported() {
     let row = |name: &str, figure| (name.to_owned(), figure);
     let none: [String; 0] = [];
     assert_eq!(
-        excess(&[row("pair", 50.9), row("small", 10.0)], &golden),
+        excess(&[row("pair", 52.4), row("small", 10.0)], &golden),
         none
     );
-    assert_eq!(excess(&[row("pair", 51.1)], &golden).len(), 1);
+    assert_eq!(excess(&[row("pair", 52.6)], &golden).len(), 1);
     assert_eq!(excess(&[row("new", 1.0)], &golden).len(), 1);
     assert_eq!(parse_rows(&format_rows(&golden)), golden);
 }
