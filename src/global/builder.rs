@@ -41,7 +41,7 @@ use crate::os::protect::Locking;
 /// Each slab is up to four mappings to the kernel, of which a process may have
 /// some 65,000 (`vm.max_map_count`): guards, a part that is locked, and one
 /// that is not yet. A page that is carved costs a system call; a slab, or a
-/// block above 64 KiB, five, and five more when it goes; a free costs the
+/// block above 64 KiB, five, and one when it goes; a free costs the
 /// overwriting. Linux 4.14 is needed for wiping in children and 4.4 for locking
 /// on fault; on an older kernel every request fails, with a line that says so.
 #[derive(Clone, Debug, Default)]

@@ -176,7 +176,7 @@ static void no_way_back(void) {
     char *blocks[COUNT(heap_sizes)], *all = NULL;
     for (size_t i = 0; i < COUNT(heap_sizes); i++)
         CHECK((blocks[i] = request(heap, heap_sizes[i])));
-    refuse(SYS_mprotect, 2, PROT_READ | PROT_WRITE, ENOMEM);
+    refuse(SYS_mmap, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ENOMEM);
     for (size_t i = 0; i < COUNT(heap_sizes); i++) {
         free(blocks[i]);
         if (heap_sizes[i] > 16 && heap_sizes[i] <= 2 * MIB)
