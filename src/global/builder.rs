@@ -16,7 +16,8 @@ use crate::os::protect::Locking;
 /// * It is kept out of core dumps (`MADV_DONTDUMP`).
 /// * A forked child reads zeros where its parent has secrets
 ///   (`MADV_WIPEONFORK`). Such blocks are not locked in the child, which may free
-///   them; what it allocates from the heap itself is locked.
+///   them; what it allocates from the heap itself is locked. A child that is
+///   made without fork handlers (`_Fork`, clone(2)) must not use the heap.
 /// * A block is overwritten with zeros when it is freed, or made shorter, or
 ///   moved by a reallocation, and when the heap is dropped.
 /// * An inaccessible page lies before and behind each slab and each block above

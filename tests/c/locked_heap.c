@@ -108,8 +108,8 @@ static void freed_blocks_are_zero(void) {
             void *neighbour = allocate(heap, heap_sizes[i]);
             char *block = allocate(heap, heap_sizes[i]);
             size_t length = malloc_usable_size(block);
-            if (length > 2 * MIB)
-                continue; // unmapped
+            if (length > STAYS_MAPPED)
+                continue;
             if (i % 2)
                 free(block);
             else
@@ -144,7 +144,7 @@ static void reallocated_blocks_are_wiped(void) {
                 check_page(moved, locked_ways[w], more);
                 for (size_t k = 0; k < less; k++)
                     CHECK((unsigned char)moved[k] == 0xa7);
-                if (length <= 2 * MIB)
+                if (length <= STAYS_MAPPED)
                     CHECK(is_zero(block + 16, length - 16));
                 // To a shorter one, elsewhere again.
                 char *shorter = realloc(moved, length / 4 + 1);
@@ -404,6 +404,8 @@ static unsigned char *passed[PASSED];
 static void *pass(void *argument) {
     for (unsigned n = 0; n < 60000; n++) {
         size_t size = 16 + n * 2654435761u % 700;
+        if (n % 8192 == 0)
+            API(bifold_trim)();
         unsigned char *block = allocate(argument, size);
         block[0] = (unsigned char)size;
         block = __atomic_exchange_n(&passed[n * 40503u % PASSED], block,
