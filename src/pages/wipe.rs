@@ -52,3 +52,25 @@ unsafe fn zero(range: Range<usize>) {
         (rest..end).for_each(|at| (at as *mut u8).write_volatile(0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::wipe;
+    use std::vec;
+
+    #[test]
+    fn the_range_is_zero_and_nothing_else() {
+        let lengths = (0..40).chain([65_535, 65_536, 65_537, 100_000, 300_001]);
+        for length in lengths {
+            for before in 0..17 {
+                let mut bytes = vec![0xa7u8; before + length + 17];
+                // SAFETY: the range lies in the vector.
+                unsafe { wipe(bytes.as_mut_ptr() as usize + before, length) };
+                let (front, rest) = bytes.split_at(before);
+                let (wiped, behind) = rest.split_at(length);
+                assert!(wiped.iter().all(|&byte| byte == 0));
+                assert!(front.iter().chain(behind).all(|&byte| byte == 0xa7));
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Locked heaps: each promise about their memory, and what happens where the
 //! kernel refuses.
 
+mod core_dump;
 mod misuse;
 mod refused;
 
