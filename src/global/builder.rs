@@ -16,7 +16,8 @@ use crate::os::protect::Locking;
 /// * It is kept out of core dumps (`MADV_DONTDUMP`).
 /// * A forked child reads zeros where its parent has secrets
 ///   (`MADV_WIPEONFORK`). Such blocks are not locked in the child, which may free
-///   them; what it allocates from the heap itself is locked.
+///   them; what it allocates from the heap itself is locked. A child that is
+///   made without fork handlers (`_Fork`, clone(2)) must not use the heap.
 /// * A block is overwritten with zeros when it is freed, or made shorter, or
 ///   moved by a reallocation, and when the heap is dropped.
 /// * An inaccessible page lies before and behind each slab and each block above
@@ -41,7 +42,7 @@ use crate::os::protect::Locking;
 /// Each slab is up to four mappings to the kernel, of which a process may have
 /// some 65,000 (`vm.max_map_count`): guards, a part that is locked, and one
 /// that is not yet. A page that is carved costs a system call; a slab, or a
-/// block above 64 KiB, five, and five more when it goes; a free costs the
+/// block above 64 KiB, five, and one when it goes; a free costs the
 /// overwriting. Linux 4.14 is needed for wiping in children and 4.4 for locking
 /// on fault; on an older kernel every request fails, with a line that says so.
 #[derive(Clone, Debug, Default)]

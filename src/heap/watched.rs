@@ -6,7 +6,7 @@
 use super::fast::freed_twice;
 use super::lookup::{Found, is_free};
 use super::{lookup, perturb, remote};
-use crate::pages::guarded;
+use crate::pages::wipe::wipe;
 use crate::slab::{Kind, Slab};
 
 /// Frees an address in the window that is in no ordinary slab or run.
@@ -38,7 +38,7 @@ fn free_watched(slab: &'static Slab, address: *mut u8) {
     // SAFETY: the address is a block of that size, which its user gives up.
     unsafe {
         if slab.is_guarded() {
-            guarded::wipe(address as usize, slab.size());
+            wipe(address as usize, slab.size());
         } else {
             perturb::fill_freed(address, slab.size());
         }
@@ -56,6 +56,6 @@ pub(super) unsafe fn shorten(found: Found, block: *mut u8, size: usize) {
     if found.home().is_some() {
         let rest = found.usable() - size;
         // SAFETY: as the caller promises.
-        unsafe { guarded::wipe(block as usize + size, rest) };
+        unsafe { wipe(block as usize + size, rest) };
     }
 }

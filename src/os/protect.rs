@@ -2,16 +2,17 @@
 //! of core dumps, and wiped in forked children.
 //!
 //! Ranges are whole OS pages. References: mlock(2), mprotect(2), madvise(2),
-//! getrlimit(2), capabilities(7).
+//! mmap(2), mincore(2), getrlimit(2), capabilities(7).
 
 use core::ffi::c_void;
 
 use rustix::io::Errno;
 use rustix::mm::{
-    Advice, MlockFlags, MprotectFlags, madvise, mlock, mlock_with, mprotect, munlock,
+    Advice, MapFlags, MlockFlags, MprotectFlags, ProtFlags, madvise, mlock, mlock_with,
+    mmap_anonymous, mprotect, munlock,
 };
 
-use super::process;
+use super::{memory, process};
 
 /// When locked pages get memory behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,6 @@ pub enum Call {
     Mlock,
     /// mlock2(2).
     Mlock2,
-    /// munlock(2).
-    Munlock,
     /// mprotect(2).
     Mprotect,
     /// madvise(2) for core dumps.
@@ -51,10 +50,9 @@ pub enum Call {
 
 impl Call {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::Mlock,
         Self::Mlock2,
-        Self::Munlock,
         Self::Mprotect,
         Self::Dump,
         Self::Fork,
@@ -65,7 +63,6 @@ impl Call {
         match self {
             Self::Mlock => "mlock",
             Self::Mlock2 => "mlock2",
-            Self::Munlock => "munlock",
             Self::Mprotect => "mprotect",
             Self::Dump => "madvise for core dumps",
             Self::Fork => "madvise for forks",
@@ -101,28 +98,14 @@ pub unsafe fn lock(address: usize, length: usize, locking: Locking) -> Result<()
     };
     if locked.is_err() {
         // Without memory for the pages the kernel leaves the range marked as
-        // locked.
+        // locked. Where it is not, this changes nothing.
         // SAFETY: as the caller promises.
-        let _ = unsafe { unlock(address, length) };
+        let _ = unsafe { munlock(start, length) };
     }
     locked
 }
 
-/// Undoes [`lock`]; what is not locked may stay so.
-///
-/// # Errors
-///
-/// [`Refused`]: splitting a mapping can fail at the limit of mappings.
-///
-/// # Safety
-///
-/// The range is the caller's own.
-pub unsafe fn unlock(address: usize, length: usize) -> Result<(), Refused> {
-    // SAFETY: as the caller promises.
-    Call::Munlock.done(unsafe { munlock(address as *mut c_void, length) })
-}
-
-/// Makes a range inaccessible, or readable and writable again.
+/// Makes a range inaccessible.
 ///
 /// # Errors
 ///
@@ -131,18 +114,13 @@ pub unsafe fn unlock(address: usize, length: usize) -> Result<(), Refused> {
 /// # Safety
 ///
 /// The range is the caller's own, and nobody uses it.
-pub unsafe fn guard(address: usize, length: usize, closed: bool) -> Result<(), Refused> {
-    let flags = if closed {
-        MprotectFlags::empty()
-    } else {
-        MprotectFlags::READ | MprotectFlags::WRITE
-    };
+pub unsafe fn guard(address: usize, length: usize) -> Result<(), Refused> {
     // SAFETY: as the caller promises.
-    Call::Mprotect.done(unsafe { mprotect(address as *mut c_void, length, flags) })
+    let guarded = unsafe { mprotect(address as *mut c_void, length, MprotectFlags::empty()) };
+    Call::Mprotect.done(guarded)
 }
 
-/// Keeps a range out of core dumps and wipes it in forked children, or, with
-/// `false`, neither.
+/// Keeps a range out of core dumps, and wipes it in forked children.
 ///
 /// # Errors
 ///
@@ -152,17 +130,49 @@ pub unsafe fn guard(address: usize, length: usize, closed: bool) -> Result<(), R
 /// # Safety
 ///
 /// The range is the caller's own.
-pub unsafe fn hide(address: usize, length: usize, hidden: bool) -> Result<(), Refused> {
-    let (dump, fork) = if hidden {
-        (Advice::LinuxDontDump, Advice::LinuxWipeOnFork)
-    } else {
-        (Advice::LinuxDoDump, Advice::LinuxKeepOnFork)
-    };
+pub unsafe fn hide(address: usize, length: usize) -> Result<(), Refused> {
     let start = address as *mut c_void;
     // SAFETY: as the caller promises; the contents of this process stay.
     unsafe {
-        Call::Dump.done(madvise(start, length, dump))?;
-        Call::Fork.done(madvise(start, length, fork))
+        Call::Dump.done(madvise(start, length, Advice::LinuxDontDump))?;
+        Call::Fork.done(madvise(start, length, Advice::LinuxWipeOnFork))
+    }
+}
+
+/// Maps a range anew: ordinary memory that reads as zero, and nothing of what
+/// this file does to memory holds any more. Returns whether it is that.
+///
+/// To undo each step costs more calls, and leaves the kernel with a mapping for
+/// each range that was ever locked, since it does not join what was touched
+/// apart.
+///
+/// # Safety
+///
+/// The range is the caller's own and mapped, and its contents are dead.
+pub unsafe fn renew(address: usize, length: usize) -> bool {
+    // SAFETY: as the caller promises.
+    let mapped = unsafe {
+        mmap_anonymous(
+            address as *mut c_void,
+            length,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE | MapFlags::FIXED,
+        )
+    };
+    mapped.is_ok()
+}
+
+/// Finds out which OS pages of a range are in memory: the lowest bit of a byte
+/// for each, which is set, too, where the kernel does not say. See mincore(2).
+pub fn find_resident(address: usize, pages: &mut [u8]) {
+    let length = pages.len() * memory::page_size();
+    let errno = process::errno();
+    // SAFETY: the kernel writes a byte for each page of the range, and only looks
+    // at its own tables.
+    let done = unsafe { libc::mincore(address as *mut c_void, length, pages.as_mut_ptr()) };
+    if done != 0 {
+        process::set_errno(errno);
+        pages.fill(1);
     }
 }
 

@@ -73,12 +73,7 @@ pub unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Map
 /// Does with a new mapping what the options want, or unmaps it.
 fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
     advise(address, length, purpose);
-    let locking = match options::lock() {
-        Lock::No => None,
-        Lock::Now => Some(Locking::AtOnce),
-        Lock::OnFault => Some(Locking::OnFault),
-    };
-    if let Some(locking) = locking {
+    if let Some(locking) = locking() {
         // SAFETY: the mapping is new; locking it changes no contents.
         if let Err(refused) = unsafe { protect::lock(address, length, locking) } {
             refuse_unlocked(refused.errno.into());
@@ -92,6 +87,31 @@ fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapErro
         unsafe { memory::populate(address, length) };
     }
     Ok(())
+}
+
+/// Maps a range of blocks' memory anew, as clean as it was at first. Returns
+/// whether it is what the options want; if not, nobody may have it.
+///
+/// # Safety
+///
+/// As for [`protect::renew`].
+pub unsafe fn renew(address: usize, length: usize, huge: bool) -> bool {
+    // SAFETY: as the caller promises.
+    if !unsafe { protect::renew(address, length) } {
+        return false;
+    }
+    advise(address, length, Purpose::Blocks(huge));
+    // SAFETY: as above.
+    locking().is_none_or(|locking| unsafe { protect::lock(address, length, locking) }.is_ok())
+}
+
+/// How all memory is locked.
+fn locking() -> Option<Locking> {
+    match options::lock() {
+        Lock::No => None,
+        Lock::Now => Some(Locking::AtOnce),
+        Lock::OnFault => Some(Locking::OnFault),
+    }
 }
 
 /// Tells the kernel where huge pages are wanted. It may know no such thing.

@@ -19,10 +19,11 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::buddy::{PageIndex, Run, UNIT_PAGES};
+use super::fresh;
 use super::limit;
 use super::window::{self, PAGE};
+use super::wipe::wipe;
 use super::zone::{self, Lease};
-use crate::options::{self, Lock};
 use crate::os::memory;
 use crate::os::process;
 use crate::os::protect::{self, Call, Locking, Refused};
@@ -49,7 +50,7 @@ pub fn take(pages: u32, alignment: u32) -> Option<Lease> {
     if whole > UNIT_PAGES {
         return None;
     }
-    let lease = zone::lock().take(whole, lead)?;
+    let lease = zone::lock().take_outside_pools(whole, lead)?;
     let outer = lease.run.first;
     let surplus = lead - guard;
     if surplus > 0 {
@@ -78,34 +79,33 @@ pub fn take(pages: u32, alignment: u32) -> Option<Lease> {
 }
 
 /// Gives a run of [`take`]'s back to the zone, wiped as far as it was written
-/// to: its first `dirty` pages.
+/// to, its first `dirty` pages, and mapped anew.
 ///
 /// # Safety
 ///
 /// As for `Zone::give`.
 pub unsafe fn give(lease: Lease, dirty: u32) {
-    let inner = range_of(&lease);
-    // SAFETY: the run is the caller's, and its contents are dead.
-    unsafe { wipe(inner.start, dirty as usize * PAGE) };
-    // SAFETY: as above.
-    if unsafe { open(inner) }.is_err() {
-        // It is neither what it was nor what others may have: it stays taken
-        // for good. That takes a process at the limit of its mappings.
-        return;
-    }
     let guard = guard_pages() / 2;
-    let run = Run {
-        first: PageIndex(lease.run.first.0 - guard),
-        pages: lease.run.pages + 2 * guard,
-        ..lease.run
-    };
     let outer = Lease {
-        run,
+        run: Run {
+            first: PageIndex(lease.run.first.0 - guard),
+            pages: lease.run.pages + 2 * guard,
+            clean: true,
+        },
         guarded: false,
         ..lease
     };
-    // SAFETY: as the caller promises; the run is as it was when it was taken.
-    unsafe { zone::lock().give(outer, guard + dirty) };
+    let whole = range_of(&outer);
+    // SAFETY: the run is the caller's, and its contents are dead.
+    unsafe {
+        wipe(range_of(&lease).start, dirty as usize * PAGE);
+        let huge = zone::lock().is_coarse(outer.run.first);
+        if fresh::renew(whole.start, whole.len(), huge) {
+            zone::lock().give(outer, 0);
+        }
+        // Otherwise others must not have it: it stays taken for good. That
+        // takes a process at the limit of its mappings, or of its memory.
+    }
 }
 
 /// Maps `length` bytes, whole OS pages, at a multiple of `alignment`, a power
@@ -190,27 +190,6 @@ pub unsafe fn lock(range: Range<usize>, locking: Locking) -> bool {
     }
 }
 
-/// Overwrites a range with zeros, in a way that is not optimised away although
-/// nobody reads them.
-///
-/// # Safety
-///
-/// The range is the caller's, and its contents are dead.
-pub unsafe fn wipe(address: usize, bytes: usize) {
-    const WORD: usize = size_of::<u64>();
-    let end = address + bytes;
-    let words = address.next_multiple_of(WORD).min(end);
-    let rest = words + (end - words) / WORD * WORD;
-    // SAFETY: the places lie in the range, and words are aligned.
-    unsafe {
-        (address..words).for_each(|at| (at as *mut u8).write_volatile(0));
-        (words..rest)
-            .step_by(WORD)
-            .for_each(|at| (at as *mut u64).write_volatile(0));
-        (rest..end).for_each(|at| (at as *mut u8).write_volatile(0));
-    }
-}
-
 fn range_of(lease: &Lease) -> Range<usize> {
     let start = window::address_of(lease.run.first);
     start..start + lease.run.pages as usize * PAGE
@@ -225,27 +204,9 @@ unsafe fn enclose(inner: Range<usize>) -> Result<(), Refused> {
     let guard = guard_bytes();
     // SAFETY: as the caller promises.
     unsafe {
-        protect::hide(inner.start, inner.len(), true)?;
-        protect::guard(inner.start - guard, guard, true)?;
-        protect::guard(inner.end, guard, true)
-    }
-}
-
-/// Undoes [`enclose`], and the locks; as far as it is done.
-///
-/// # Safety
-///
-/// As for [`enclose`].
-unsafe fn open(inner: Range<usize>) -> Result<(), Refused> {
-    let guard = guard_bytes();
-    // SAFETY: as the caller promises.
-    unsafe {
-        if options::lock() == Lock::No {
-            protect::unlock(inner.start, inner.len())?;
-        }
-        protect::hide(inner.start, inner.len(), false)?;
-        protect::guard(inner.start - guard, guard, false)?;
-        protect::guard(inner.end, guard, false)
+        protect::hide(inner.start, inner.len())?;
+        protect::guard(inner.start - guard, guard)?;
+        protect::guard(inner.end, guard)
     }
 }
 

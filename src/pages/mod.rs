@@ -12,6 +12,7 @@
 //!                      table  peak
 //!
 //!  guarded  runs of the zone's, and mappings for large, that hold secrets
+//!  wipe     overwriting them
 //! ```
 
 #[cfg(not(loom))]
@@ -32,6 +33,8 @@ mod peak;
 mod table;
 #[cfg(not(loom))]
 pub mod window;
+#[cfg(not(loom))]
+pub mod wipe;
 #[cfg(not(loom))]
 pub mod zone;
 

@@ -174,6 +174,11 @@ impl Zone {
             self.give_slot(descriptor);
             return None;
         };
+        self.lease(run, descriptor)
+    }
+
+    /// Makes a lease of a run that was just taken; `None`, beyond the limit.
+    fn lease(&mut self, run: Run, descriptor: usize) -> Option<Lease> {
         if limit::is_on() && !self.charge() {
             self.buddy.put_back(run.first, run.pages);
             self.give_slot(descriptor);
@@ -187,6 +192,35 @@ impl Zone {
             zeroed: run.clean && self.clean_is_zero(run.first),
             guarded: false,
         })
+    }
+
+    /// Takes a run that is not in a pool of huge pages, whose parts the kernel
+    /// treats alike.
+    pub fn take_outside_pools(&mut self, pages: u32, alignment: u32) -> Option<Lease> {
+        let pools = self.pools.iter().map(|pool| pool.first + pool.pages);
+        let from = pools.max().unwrap_or(0).div_ceil(UNIT_PAGES) as usize;
+        if from == 0 {
+            return self.take(pages, alignment);
+        }
+        let descriptor = self.take_slot()?;
+        let find = |zone: &mut Self| {
+            let units = from..zone.units();
+            zone.buddy.take_anywhere(pages, alignment, units)
+        };
+        let run = find(self).or_else(|| {
+            self.grow(UNIT_PAGES)?;
+            find(self)
+        });
+        let Some(run) = run else {
+            self.give_slot(descriptor);
+            return None;
+        };
+        self.lease(run, descriptor)
+    }
+
+    /// Whether a page is in a unit that is backed by a huge page.
+    pub fn is_coarse(&mut self, page: PageIndex) -> bool {
+        self.buddy.is_coarse(page.0)
     }
 
     /// Whether a clean page reads as zero: not where it was given back lazily
@@ -246,12 +280,12 @@ impl Zone {
     /// if need be with the last pages that can be mapped.
     fn take_last(&mut self, pages: u32, alignment: u32) -> Option<Run> {
         self.close_stretch();
-        let units = self.units();
+        let units = 0..self.units();
         self.buddy
             .take_anywhere(pages, alignment, units)
             .or_else(|| {
                 self.map_span(pages.next_multiple_of(LEAST_SPAN))?;
-                let units = self.units();
+                let units = 0..self.units();
                 self.buddy.take_anywhere(pages, alignment, units)
             })
     }

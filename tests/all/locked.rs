@@ -1,6 +1,7 @@
 //! Locked heaps: each promise about their memory, and what happens where the
 //! kernel refuses.
 
+mod core_dump;
 mod misuse;
 mod refused;
 
@@ -16,6 +17,7 @@ cases! { locked_heap:
     a_destroyed_heap_unlocks_all
     freed_slabs_unlock_theirs
     a_child_sees_zeros_and_goes_on
+    long_blocks_are_freed_untouched
     forks_while_threads_allocate
     threads_pass_blocks
 }

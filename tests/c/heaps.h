@@ -18,6 +18,10 @@ static const size_t heap_sizes[] __attribute__((unused)) = {
     0,    1,     16,       100,    1000,    4096,           5000,
     9000, 40000, 64 << 10, 100000, 1 << 20, (2 << 20) - 8192, 5 << 20};
 
+// Freed blocks up to this length may be looked at; longer ones may have been
+// mappings of their own.
+#define STAYS_MAPPED (MIB + 64 * KIB)
+
 static const unsigned locked_ways[] __attribute__((unused)) = {
     BIFOLD_HEAP_LOCKED, BIFOLD_HEAP_LOCKED_ON_FAULT};
 

@@ -108,8 +108,8 @@ static void freed_blocks_are_zero(void) {
             void *neighbour = allocate(heap, heap_sizes[i]);
             char *block = allocate(heap, heap_sizes[i]);
             size_t length = malloc_usable_size(block);
-            if (length > 2 * MIB)
-                continue; // unmapped
+            if (length > STAYS_MAPPED)
+                continue;
             if (i % 2)
                 free(block);
             else
@@ -144,7 +144,7 @@ static void reallocated_blocks_are_wiped(void) {
                 check_page(moved, locked_ways[w], more);
                 for (size_t k = 0; k < less; k++)
                     CHECK((unsigned char)moved[k] == 0xa7);
-                if (length <= 2 * MIB)
+                if (length <= STAYS_MAPPED)
                     CHECK(is_zero(block + 16, length - 16));
                 // To a shorter one, elsewhere again.
                 char *shorter = realloc(moved, length / 4 + 1);
@@ -199,9 +199,17 @@ static void nothing_is_left_of_a_heap(void) {
     }
 }
 
+static size_t count_mappings(void) {
+    size_t count = 0;
+    for (char *at = read_whole("/proc/self/maps"); *at; at++)
+        count += *at == '\n';
+    return count;
+}
+
 static void a_destroyed_heap_unlocks_all(void) {
     destroy(make_locked(BIFOLD_HEAP_LOCKED));
     size_t before = status_kib("VmLck:");
+    size_t mappings = count_mappings();
     for (int round = 0; round < 20; round++) {
         bifold_heap *heap = make_locked(locked_ways[round % 2]);
         for (size_t i = 0; i < COUNT(heap_sizes); i++)
@@ -211,7 +219,9 @@ static void a_destroyed_heap_unlocks_all(void) {
         destroy(heap);
         CHECK(status_kib("VmLck:") == before);
     }
-    // What was the heap's is ordinary memory again.
+    // What was the heap's is ordinary memory again, to the kernel, too.
+    CHECK_THAT(count_mappings() <= mappings + 10, "%zu mappings, %zu before",
+               count_mappings(), mappings);
     static char *blocks[400];
     for (size_t i = 0; i < COUNT(blocks); i++) {
         CHECK((blocks[i] = malloc(60000)));
@@ -326,6 +336,24 @@ static void a_child_sees_zeros_and_goes_on(void) {
     }
 }
 
+// What was never touched needs no memory to be wiped.
+static void long_blocks_are_freed_untouched(void) {
+    // Not by make_locked, which locks memory for a trial.
+    bifold_heap *heap = make_heap(BIFOLD_HEAP_LOCKED_ON_FAULT);
+    for (int round = 0; round < 3; round++) {
+        size_t sizes[] = {300 * KIB, 1 * MIB, 28 * MIB};
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            volatile char *block = API(bifold_heap_malloc)(heap, sizes[i]);
+            if (!block)
+                SKIP("too little may be locked");
+            block[sizes[i] / 2] = 1;
+            free((void *)block);
+        }
+    }
+    CHECK_THAT(status_kib("VmHWM:") < 24 * KIB, "%zu KiB", status_kib("VmHWM:"));
+    destroy(heap);
+}
+
 static volatile int stop;
 
 static void *churn(void *argument) {
@@ -376,6 +404,8 @@ static unsigned char *passed[PASSED];
 static void *pass(void *argument) {
     for (unsigned n = 0; n < 60000; n++) {
         size_t size = 16 + n * 2654435761u % 700;
+        if (n % 8192 == 0)
+            API(bifold_trim)();
         unsigned char *block = allocate(argument, size);
         block[0] = (unsigned char)size;
         block = __atomic_exchange_n(&passed[n * 40503u % PASSED], block,
@@ -406,5 +436,6 @@ MAIN(CASE(every_page_is_locked_and_hidden), CASE(aligned_blocks_are_locked),
      CASE(guards_at_both_ends), CASE(freed_blocks_are_zero),
      CASE(reallocated_blocks_are_wiped), CASE(nothing_is_left_of_a_heap),
      CASE(a_destroyed_heap_unlocks_all), CASE(freed_slabs_unlock_theirs),
-     CASE(a_child_sees_zeros_and_goes_on), CASE(forks_while_threads_allocate),
+     CASE(a_child_sees_zeros_and_goes_on),
+     CASE(long_blocks_are_freed_untouched), CASE(forks_while_threads_allocate),
      CASE(threads_pass_blocks))

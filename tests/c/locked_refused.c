@@ -176,10 +176,10 @@ static void no_way_back(void) {
     char *blocks[COUNT(heap_sizes)], *all = NULL;
     for (size_t i = 0; i < COUNT(heap_sizes); i++)
         CHECK((blocks[i] = request(heap, heap_sizes[i])));
-    refuse(SYS_mprotect, 2, PROT_READ | PROT_WRITE, ENOMEM);
+    refuse(SYS_mmap, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ENOMEM);
     for (size_t i = 0; i < COUNT(heap_sizes); i++) {
         free(blocks[i]);
-        if (heap_sizes[i] > 16 && heap_sizes[i] <= 2 * MIB)
+        if (heap_sizes[i] > 16 && heap_sizes[i] <= STAYS_MAPPED)
             CHECK(is_zero(blocks[i] + 16, heap_sizes[i] - 16));
     }
     API(bifold_heap_destroy)(heap);
@@ -187,7 +187,7 @@ static void no_way_back(void) {
         CHECK((all = malloc(9000 + i)));
         memset(all, 1, 9000 + i);
         for (size_t k = 0; k < COUNT(heap_sizes); k++)
-            if (heap_sizes[k] <= 2 * MIB)
+            if (heap_sizes[k] <= STAYS_MAPPED)
                 CHECK(blocks[k] + heap_sizes[k] <= all ||
                       all + 9000 + i <= blocks[k]);
     }

@@ -34,6 +34,7 @@ mod unit;
 mod tests;
 
 use core::mem;
+use core::ops::Range;
 use core::ptr;
 
 use tree::{HOLE, kind_of};
@@ -200,11 +201,17 @@ impl Buddy {
     }
 
     /// Takes exactly `pages` pages that start at a multiple of `alignment`,
-    /// wherever they are, in the first `units` units: a search through all of
+    /// wherever they are, in these units: a search through all of
     /// them, for when nothing else helps.
-    pub fn take_anywhere(&mut self, pages: u32, alignment: u32, units: usize) -> Option<Run> {
-        let (mut page, mut first) = (0, 0);
-        while page < units as u32 * UNIT_PAGES {
+    pub fn take_anywhere(
+        &mut self,
+        pages: u32,
+        alignment: u32,
+        units: Range<usize>,
+    ) -> Option<Run> {
+        let start = units.start as u32 * UNIT_PAGES;
+        let (mut page, mut first) = (start, start);
+        while page < units.end as u32 * UNIT_PAGES {
             if page.is_multiple_of(UNIT_PAGES) && self.unit((page / UNIT_PAGES) as usize).is_empty()
             {
                 // Most likely a gap in the window, which may be long.

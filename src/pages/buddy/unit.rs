@@ -102,7 +102,7 @@ impl Buddy {
     }
 
     /// Whether the unit of a page becomes resident as a whole.
-    pub(super) fn is_coarse(&mut self, page: u32) -> bool {
+    pub fn is_coarse(&mut self, page: u32) -> bool {
         self.unit((page / UNIT_PAGES) as usize).coarse != 0
     }
 

@@ -189,7 +189,7 @@ impl Model {
     fn take_anywhere(&mut self, pages: u32, alignment: u32) {
         let mut places = (0..PAGES).step_by(alignment as usize);
         let expected = places.find(|&first| self.is_free(first, pages));
-        let run = self.buddy.take_anywhere(pages, alignment, UNITS);
+        let run = self.buddy.take_anywhere(pages, alignment, 0..UNITS);
         assert_eq!(run.map(|run| run.first.0), expected);
         if let Some(run) = run {
             assert_eq!(run.pages, pages);
