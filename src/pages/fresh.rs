@@ -122,9 +122,8 @@ fn advise(address: usize, length: usize, purpose: Purpose) {
         (HugePages::Adaptive, Purpose::Blocks(earned)) => earned,
         (HugePages::Never, _) | (_, Purpose::Metadata) => false,
     };
-    // Of two neighbours that are too short one must be told, as they become
-    // one mapping.
-    if length >= HUGE || !address.is_multiple_of(HUGE) && purpose != Purpose::Large {
+    // Spans become one mapping, and so all of them must be told.
+    if matches!(purpose, Purpose::Blocks(_)) || length >= HUGE {
         memory::advise_huge(address, length, wanted);
     }
 }
