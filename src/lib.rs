@@ -53,8 +53,13 @@
 //!
 //! To *purge* a free run is to give its memory back to the kernel and to keep
 //! its addresses; it is *clean* then, known to read as zero. That happens as the
-//! program goes, with a measure of what it has needed of late. To [`trim`] is to
-//! purge everything that is wholly free, now, in every thread's heap.
+//! program goes, with a measure of what it has needed of late: its *recent peak*.
+//! A *tick* is a look at what has been free for long. To [`trim`] is to purge
+//! everything that is wholly free, now, in every thread's heap.
+//!
+//! A *unit* is 2 MiB, a huge page; where the kernel backs it with one it is
+//! *coarse*. A *pool* is memory in huge pages that was taken at the start, a
+//! *reserve* is memory that was mapped then.
 //!
 //! A *locked* heap's slabs, runs and mappings are *guarded*: they lie between
 //! inaccessible pages. Its blocks are *watched*: wiped when they are freed.
