@@ -12,7 +12,8 @@ use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
 use crate::options;
 use crate::os::protect::Locking;
-use crate::os::{hooks, memory, slot};
+use crate::os::{hooks, slot};
+use crate::pages::fresh::{self, Purpose};
 use crate::slab::State;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Lock, Locked};
@@ -249,7 +250,7 @@ impl Registry {
 
     fn make(&mut self) -> Option<&'static Heap> {
         if self.unused_end - self.unused < size_of::<Heap>() {
-            let start = memory::map(PIECE).ok()?;
+            let start = fresh::map(PIECE, Purpose::Table).ok()?;
             let piece = start as *mut Piece;
             // SAFETY: the memory was mapped for this, and is never unmapped.
             unsafe {

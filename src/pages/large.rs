@@ -14,6 +14,7 @@
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buddy::UNIT_PAGES;
+use super::fresh::Purpose;
 use super::guarded;
 use super::peak::RecentPeak;
 pub use super::table::Entry;
@@ -259,7 +260,7 @@ fn map_once(length: usize) -> Option<usize> {
     if !limit::charge(length) {
         return None;
     }
-    let mapped = fresh::map_large(length);
+    let mapped = fresh::map(length, Purpose::Large);
     if mapped.is_err() {
         limit::uncharge(length);
     }
