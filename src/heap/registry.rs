@@ -132,6 +132,7 @@ pub(super) fn leave(heap: &'static Heap) {
 /// A new explicit heap, whose pages are locked if so wished; `None`: out of
 /// memory.
 pub fn create(locking: Option<Locking>) -> Option<&'static Heap> {
+    super::start(None);
     let mut registry = REGISTRY.lock();
     let heap = registry.take(Kind::Explicit)?;
     heap.set_locking(locking);
