@@ -36,6 +36,16 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
+/// Runs before `main`, or when the library is loaded: a program that does not
+/// allocate is told what is wrong with its options, too.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = start;
+
+extern "C" fn start() {
+    inner::start(None);
+}
+
 /// The library's version, as a C string.
 #[unsafe(no_mangle)]
 pub extern "C" fn bifold_version() -> *const core::ffi::c_char {

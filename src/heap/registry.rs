@@ -12,7 +12,8 @@ use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
 use crate::options;
 use crate::os::protect::Locking;
-use crate::os::{hooks, memory, slot};
+use crate::os::{hooks, slot};
+use crate::pages::fresh::{self, Purpose};
 use crate::slab::State;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::{Lock, Locked};
@@ -131,6 +132,7 @@ pub(super) fn leave(heap: &'static Heap) {
 /// A new explicit heap, whose pages are locked if so wished; `None`: out of
 /// memory.
 pub fn create(locking: Option<Locking>) -> Option<&'static Heap> {
+    super::start(None);
     let mut registry = REGISTRY.lock();
     let heap = registry.take(Kind::Explicit)?;
     heap.set_locking(locking);
@@ -249,7 +251,7 @@ impl Registry {
 
     fn make(&mut self) -> Option<&'static Heap> {
         if self.unused_end - self.unused < size_of::<Heap>() {
-            let start = memory::map(PIECE).ok()?;
+            let start = fresh::map(PIECE, Purpose::Table).ok()?;
             let piece = start as *mut Piece;
             // SAFETY: the memory was mapped for this, and is never unmapped.
             unsafe {

@@ -33,6 +33,11 @@ pub(super) fn reclaim() -> bool {
 /// Of the slabs from which another thread allocates at the moment it leaves
 /// one block's pages each.
 pub fn trim() -> usize {
+    trim_beyond(0)
+}
+
+/// [`trim`], but for so many bytes that stay.
+pub(super) fn trim_beyond(spare: usize) -> usize {
     let mut purged = 0;
     registry::for_each(|heap| {
         heap.give_back_free_slabs();
@@ -43,7 +48,7 @@ pub fn trim() -> usize {
     let mut zone = zone::lock();
     #[cfg(debug_assertions)]
     debug_assert!(zone.is_valid());
-    purged += zone.purge();
+    purged += zone.purge_beyond(spare);
     drop(zone);
     purged + large::release_kept()
 }

@@ -5,7 +5,7 @@
 //! the C library has found the environment. What comes before that goes by
 //! the program's settings and the defaults.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::{announce, background, count, perturb};
 use crate::options::{self, Figures, Id, Settings, Source};
@@ -18,15 +18,20 @@ const DONE: u8 = 2;
 
 static STATE: AtomicU8 = AtomicU8::new(NOT_YET);
 
-/// Runs before `main`, or when the library is loaded: with a program that does
-/// not allocate, it is the first call.
+/// Whether the libraries are initialised: threads can be started.
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+
+/// Runs before `main`, or when the library is loaded. Options are not read here:
+/// the program's come with its first request.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static START: extern "C" fn() = start;
+static INITIALISE: extern "C" fn() = initialise;
 
-extern "C" fn start() {
-    ensure(None);
-    background::start();
+extern "C" fn initialise() {
+    INITIALISED.store(true, Ordering::Relaxed);
+    if STATE.load(Ordering::Relaxed) == DONE {
+        background::start();
+    }
 }
 
 /// Makes sure that the options are in force. The caller holds no lock.
@@ -59,6 +64,9 @@ fn begin(settings: Option<&Settings>) {
     }
     if options::stats() != Figures::No {
         hooks::at_exit(count::print_at_exit);
+    }
+    if INITIALISED.load(Ordering::Relaxed) {
+        background::start();
     }
 }
 

@@ -76,11 +76,18 @@ pub(super) fn run(now: u64) {
     if due::is_pending() {
         return;
     }
-    HASTENED.store(false, Ordering::Relaxed);
+    if options::purge() != Purge::Delayed {
+        HASTENED.store(false, Ordering::Relaxed);
+        return;
+    }
     let idle = CAP.load(Ordering::Relaxed) == LEAST_CAP
         || now.wrapping_sub(LAST.load(Ordering::Relaxed)) > BUSY;
-    if idle && options::purge() == Purge::Delayed {
-        report::trim();
+    if idle {
+        HASTENED.store(false, Ordering::Relaxed);
+        report::trim_beyond(options::spare());
+    } else {
+        // It may be idle from now on, and then nothing else brings anybody here.
+        due::request(now + options::purge_delay());
     }
 }
 

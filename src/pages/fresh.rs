@@ -20,6 +20,8 @@ pub enum Purpose {
     Blocks(bool),
     /// A block that is a mapping of its own.
     Large,
+    /// Heaps and tables outside the window, a mapping each.
+    Table,
 }
 
 /// Where the kernel says what it does about transparent huge pages.
@@ -40,14 +42,14 @@ pub fn map_at(address: usize, length: usize, purpose: Purpose) -> Result<(), Map
     settle(address, length, purpose)
 }
 
-/// Maps `length` bytes for a large block where the kernel likes.
+/// Maps `length` bytes where the kernel likes.
 ///
 /// # Errors
 ///
 /// As for [`map_at`].
-pub fn map_large(length: usize) -> Result<usize, MapError> {
+pub fn map(length: usize, purpose: Purpose) -> Result<usize, MapError> {
     let address = memory::map(length)?;
-    settle(address, length, Purpose::Large)?;
+    settle(address, length, purpose)?;
     Ok(address)
 }
 
@@ -117,7 +119,9 @@ fn locking() -> Option<Locking> {
 /// Tells the kernel where huge pages are wanted. It may know no such thing.
 fn advise(address: usize, length: usize, purpose: Purpose) {
     let wanted = match (options::thp(), purpose) {
-        (HugePages::System, _) | (HugePages::Adaptive, Purpose::Large) => return,
+        (HugePages::System, _) | (HugePages::Adaptive, Purpose::Large) | (_, Purpose::Table) => {
+            return;
+        }
         (HugePages::Always, Purpose::Blocks(_) | Purpose::Large) => true,
         (HugePages::Adaptive, Purpose::Blocks(earned)) => earned,
         (HugePages::Never, _) | (_, Purpose::Metadata) => false,

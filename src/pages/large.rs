@@ -14,12 +14,13 @@
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buddy::UNIT_PAGES;
+use super::fresh::Purpose;
 use super::guarded;
 use super::peak::RecentPeak;
 pub use super::table::Entry;
 use super::table::{EMPTY, Recent, Table};
 use super::window::PAGE;
-use super::{due, fresh, limit};
+use super::{due, fresh, limit, zone};
 use crate::options::{self, Id, Purge, TABLE};
 use crate::os::protect::Locking;
 use crate::os::{memory, process};
@@ -255,11 +256,21 @@ fn map(length: usize) -> Option<Mapping> {
     })
 }
 
+/// Charges bytes to the limit; at the soft one, what is free goes before. The
+/// caller holds no lock.
+fn charge(bytes: usize) -> bool {
+    if limit::is_above_soft(bytes) {
+        zone::lock().purge();
+        release_kept();
+    }
+    limit::charge(bytes)
+}
+
 fn map_once(length: usize) -> Option<usize> {
-    if !limit::charge(length) {
+    if !charge(length) {
         return None;
     }
-    let mapped = fresh::map_large(length);
+    let mapped = fresh::map(length, Purpose::Large);
     if mapped.is_err() {
         limit::uncharge(length);
     }
@@ -272,7 +283,7 @@ fn map_once(length: usize) -> Option<usize> {
 ///
 /// As for [`memory::remap`].
 unsafe fn remap(address: usize, old: usize, new: usize) -> Option<usize> {
-    if new > old && !limit::charge(new - old) {
+    if new > old && !charge(new - old) {
         return None;
     }
     // SAFETY: as the caller promises.

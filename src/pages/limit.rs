@@ -32,7 +32,8 @@ pub fn uncharge(bytes: usize) {
     CHARGED.fetch_sub(bytes, Ordering::Relaxed);
 }
 
-/// Whether what is charged is more than the soft limit.
-pub fn is_above_soft() -> bool {
-    CHARGED.load(Ordering::Relaxed) > options::soft_limit()
+/// Whether what is charged would be more than the soft limit with so many bytes
+/// more.
+pub fn is_above_soft(bytes: usize) -> bool {
+    CHARGED.load(Ordering::Relaxed).saturating_add(bytes) > options::soft_limit()
 }

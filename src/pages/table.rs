@@ -6,6 +6,7 @@
 //! that were unmapped or given back, to tell a double free from a pointer
 //! that never was a block.
 
+use super::fresh::{self, Purpose};
 use crate::os::memory;
 
 /// A large block.
@@ -93,7 +94,7 @@ impl Table {
         let bytes = (self.capacity * 2 * size_of::<Entry>())
             .max(1)
             .next_multiple_of(memory::page_size());
-        let Ok(mapping) = memory::map(bytes) else {
+        let Ok(mapping) = fresh::map(bytes, Purpose::Table) else {
             return false;
         };
         let capacity = 1 << (bytes / size_of::<Entry>()).ilog2();

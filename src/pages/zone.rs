@@ -233,11 +233,12 @@ impl Zone {
     /// what is free. Returns `false` where it is too much all the same.
     #[cold]
     fn charge(&mut self) -> bool {
-        if limit::is_above_soft() {
-            self.purge();
-        }
         let more = |zone: &Self| zone.committed().saturating_sub(zone.charged);
         let mut wanted = more(self);
+        if limit::is_above_soft(wanted) {
+            self.purge();
+            wanted = more(self);
+        }
         if !limit::charge(wanted) {
             self.purge();
             wanted = more(self);

@@ -132,8 +132,15 @@ impl Zone {
     /// Purges every free run that is not clean, and metadata that describes
     /// nothing. Returns the bytes purged.
     pub fn purge(&mut self) -> usize {
+        self.purge_beyond(0)
+    }
+
+    /// [`Zone::purge`], but for so many bytes, or a few more, that stay.
+    pub fn purge_beyond(&mut self, spare: usize) -> usize {
         self.close_stretch();
-        let purged = self.purge_pages(usize::MAX, 0) << PAGE_SHIFT;
+        let (free, clean) = self.buddy.free_pages();
+        let pages = (free - clean).saturating_sub(spare >> PAGE_SHIFT);
+        let purged = self.purge_pages(pages, 0) << PAGE_SHIFT;
         purged + self.purge_metadata()
     }
 
