@@ -16,9 +16,14 @@ use crate::size_class::SizeClass;
 
 /// Frees until an idle program comes by, and the most until a busy one does.
 const LEAST_CAP: u32 = 4;
-const MOST_CAP: u32 = 4096;
+const MOST_CAP: u32 = 64;
 /// Milliseconds between two visits of a busy program, at most.
 const BUSY: u64 = 20;
+
+/// How often a program that was busy when the last of what was due went is
+/// looked at again.
+const MOST_CHANCES: u32 = 3;
+static CHANCES: AtomicU32 = AtomicU32::new(0);
 
 static CAP: AtomicU32 = AtomicU32::new(LEAST_CAP);
 /// When somebody last came by while there was something to give back.
@@ -71,7 +76,9 @@ pub(super) fn run(now: u64) {
     if !due::take(now) {
         return;
     }
-    zone::lock().tick(now);
+    if zone::lock().tick(now) {
+        CHANCES.store(MOST_CHANCES, Ordering::Relaxed);
+    }
     large::tick(now);
     if due::is_pending() {
         return;
@@ -85,9 +92,12 @@ pub(super) fn run(now: u64) {
     if idle {
         HASTENED.store(false, Ordering::Relaxed);
         report::trim_beyond(options::spare());
-    } else {
+    } else if CHANCES.load(Ordering::Relaxed) > 0 {
         // It may be idle from now on, and then nothing else brings anybody here.
+        CHANCES.fetch_sub(1, Ordering::Relaxed);
         due::request(now + options::purge_delay());
+    } else {
+        HASTENED.store(false, Ordering::Relaxed);
     }
 }
 

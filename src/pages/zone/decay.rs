@@ -86,10 +86,10 @@ impl Zone {
         });
     }
 
-    /// Purges what is too much by now.
-    pub fn tick(&mut self, now: u64) {
+    /// Purges what is too much by now. Returns whether that was anything.
+    pub fn tick(&mut self, now: u64) -> bool {
         if options::purge() != Purge::Delayed {
-            return;
+            return false;
         }
         let elapsed = now.wrapping_sub(self.last_tick).clamp(1, PACE) as usize;
         self.last_tick = now;
@@ -108,6 +108,7 @@ impl Zone {
         } else if core::mem::take(&mut self.has_purged_much) {
             self.purge_metadata();
         }
+        purged > 0
     }
 
     /// Purges about so many pages of free runs of an order or longer, the
