@@ -14,6 +14,7 @@ pub mod memory;
 pub mod process;
 pub mod programs;
 mod redis;
+pub mod table;
 pub mod waste;
 
 use std::ffi::OsStr;
