@@ -61,9 +61,8 @@ impl Buddy {
                 }
                 seen.has[state as usize][order] = true;
                 seen.free += 1 << order;
-                if state == State::Clean {
-                    seen.clean += 1 << order;
-                }
+                let is_clean = |&page: &u32| self.state_of(page, 1) == State::Clean;
+                seen.clean += (page..page + (1 << order)).filter(is_clean).count();
             }
         }
         Some(seen)

@@ -262,8 +262,8 @@ impl Buddy {
 
     /// Visits dirty free runs of order `least` and above, the longest first,
     /// until those for which `purge` returns true, which become clean, are
-    /// `wanted` pages or more, or too many have failed: locked pages most
-    /// likely, and then all. Returns how many they are.
+    /// have `wanted` dirty pages or more, or too many have failed: locked pages
+    /// most likely, and then all. Returns how many they have.
     pub fn purge(
         &mut self,
         least: usize,
@@ -279,10 +279,10 @@ impl Buddy {
             {
                 from = page + (1 << order);
                 if purge(PageIndex(page), 1 << order) {
+                    purged += (1 << order) - self.clean_in(State::Dirty, order, page);
                     self.remove(order, page);
                     self.set_clean(page, 1 << order, true);
                     self.insert(State::Clean, order, page);
-                    purged += 1 << order;
                 } else {
                     failures += 1;
                 }

@@ -67,7 +67,8 @@ impl Buddy {
         let bit = bit_of(order, page);
         self.unit(unit).free[state as usize][bit / 64] |= 1 << (bit % 64);
         self.mark(kind_of(state, order), unit);
-        self.count(state, order, true);
+        self.free_pages += 1 << order;
+        self.clean_pages += self.clean_in(state, order, page);
     }
 
     /// Takes a free run of this order out if there is one at `page`.
@@ -84,7 +85,8 @@ impl Buddy {
             if words[range].iter().all(|word| word & mask == 0) {
                 self.unmark(kind_of(state, order), unit);
             }
-            self.count(state, order, false);
+            self.free_pages -= 1 << order;
+            self.clean_pages -= self.clean_in(state, order, page);
             return Some(state);
         }
         None
@@ -106,13 +108,16 @@ impl Buddy {
         self.unit((page / UNIT_PAGES) as usize).coarse != 0
     }
 
-    fn count(&mut self, state: State, order: usize, added: bool) {
-        let pages = 1usize << order;
-        let pages = if added { pages } else { pages.wrapping_neg() };
-        self.free_pages = self.free_pages.wrapping_add(pages);
+    /// The clean pages of a free run: some of a dirty one may be.
+    pub(super) fn clean_in(&mut self, state: State, order: usize, page: u32) -> usize {
         if state == State::Clean {
-            self.clean_pages = self.clean_pages.wrapping_add(pages);
+            return 1 << order;
         }
+        let mut count = 0;
+        self.clean_bits(page, 1 << order, |word, mask| {
+            count += (*word & mask).count_ones() as usize;
+        });
+        count
     }
 
     /// Calls `each` with the words and masks of a range of pages' clean bits.
