@@ -12,8 +12,8 @@ use crate::measure::callgrind::{self, PATTERNS};
 use crate::measure::listing::Listing;
 use crate::measure::memory::SCENARIOS;
 use crate::measure::{Bar, Limit, Outcome, Rig, short, waste};
-use crate::programs;
 use crate::table::{Table, progress_bar};
+use crate::{policies, programs};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -42,6 +42,8 @@ enum Subject {
     Waste,
     /// Output, CPU time, faults and peak memory of real programs
     Programs,
+    /// Huge pages: growing, forking, real programs
+    Policies,
 }
 
 /// A line of a table: what it measures, for any allocator.
@@ -97,7 +99,20 @@ pub fn print(arguments: &Arguments) -> Outcome<bool> {
         met &= table(title, &rows, &allocators, &scratch);
     }
     if wants(Subject::Programs) {
-        met &= programs::print(&arguments.programs, library, &scratch)?;
+        met &= programs::print(&arguments.programs, library.clone(), &scratch)?;
+    }
+    if wants(Subject::Policies) {
+        let bars = policies::bars(&library, &scratch)?;
+        let mut table = Table::new(["", "bar", "bifold", ""]);
+        for bar in &bars {
+            table.row(verdict_cells(bar));
+        }
+        table.print("Huge pages, best of 5 rounds");
+        let details = bars.iter().find(|bar| !bar.detail.is_empty());
+        if let Some(bar) = details {
+            println!("  {}", bar.detail);
+        }
+        met &= bars.iter().all(Bar::is_met);
     }
     Ok(met)
 }

@@ -10,6 +10,7 @@ mod build;
 mod compare;
 #[path = "../../tests/measure/mod.rs"]
 mod measure;
+mod policies;
 mod programs;
 mod table;
 mod work;
