@@ -107,9 +107,9 @@ mod sync;
 mod text;
 
 #[cfg(not(loom))]
-pub use global::{AllocError, Bifold, Heap, HeapBuilder, stats, trim};
+pub use global::{AllocError, Bifold, Heap, HeapBuilder, OptionInfo, options, stats, trim};
 #[cfg(not(loom))]
-pub use options::{Advice, Figures as FiguresAtExit, HugePages, Lock, Purge};
+pub use options::{Advice, Figures as FiguresAtExit, HugePages, Lock, Purge, Source};
 #[cfg(not(loom))]
 pub use stats::Stats;
 

@@ -6,10 +6,12 @@
 mod allocator;
 mod builder;
 mod explicit;
+mod options;
 mod system;
 
 pub use builder::HeapBuilder;
 pub use explicit::{AllocError, Heap};
+pub use options::{OptionInfo, options};
 pub use system::Bifold;
 
 use crate::stats::Stats;

@@ -111,7 +111,8 @@ pub fn set_glibc(id: Id, value: i64, source: Source) {
     set(id, (value.max(0) as u64).clamp(least, most), source);
 }
 
-/// A number as strtol(3) takes it with base 0.
+/// A number as strtoul(3) takes it with base 0: one above the largest signed
+/// one is negative.
 fn number(text: &[u8]) -> Option<i64> {
     let text = core::str::from_utf8(text).ok()?;
     let (negative, digits) = match text.strip_prefix('-') {
@@ -123,8 +124,12 @@ fn number(text: &[u8]) -> Option<i64> {
         None if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
         None => (digits, 10),
     };
-    let number = i64::from_str_radix(digits, base).ok()?;
-    Some(if negative { -number } else { number })
+    let number = u64::from_str_radix(digits, base).ok()? as i64;
+    Some(if negative {
+        number.wrapping_neg()
+    } else {
+        number
+    })
 }
 
 /// `bifold: BIFOLD_NAME=VALUE: not ..., using ...`.

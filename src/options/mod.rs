@@ -23,7 +23,7 @@ mod table;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 pub use environment::{is_ready, read_environment, set_glibc};
-pub use parse::show;
+pub use parse::{show, show_range};
 pub use settings::Settings;
 pub(crate) use table::for_each_option;
 pub use table::*;
@@ -63,7 +63,7 @@ pub struct Spec {
     pub help: &'static str,
 }
 
-/// Who has said what an option's value is.
+/// Who has said what an option's value is; later ones win over those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Source {

@@ -13,6 +13,7 @@ mod instructions;
 mod layers;
 mod locked;
 mod memory;
+mod policy;
 mod process;
 mod programs;
 mod rig;

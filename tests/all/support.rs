@@ -11,7 +11,7 @@
 mod build;
 mod directory;
 
-pub use build::{c_artifact, c_program, library};
+pub use build::{c_artifact, c_program, example, library};
 pub use directory::{OpenDirectory, set_mode};
 
 use std::ffi::{OsStr, OsString};
@@ -85,6 +85,13 @@ impl Program {
     pub fn ulimit(mut self, option: &str, value: u64) -> Self {
         self.limits
             .push_str(&format!("ulimit {option} {value} || exit 99; "));
+        self
+    }
+
+    /// Starts in a cgroup, by the file that takes its processes.
+    pub fn cgroup(mut self, processes: &Path) -> Self {
+        self.limits
+            .push_str(&format!("echo $$ >{} || exit 99; ", processes.display()));
         self
     }
 

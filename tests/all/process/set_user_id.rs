@@ -26,19 +26,24 @@ fn no_environment_is_read() {
     drop(fs::remove_file(built));
     let verbose = Program::new(&program)
         .without_preload()
-        .env("BIFOLD_VERBOSE", "1");
+        .env("BIFOLD_VERBOSE", "1")
+        .env("BIFOLD_LIMIT", "much")
+        .env("BIFOLD_NO_SUCH", "1");
 
     let ordinary = verbose.run();
     assert!(ordinary.status.success(), "{}", ordinary.describe());
     assert_eq!(ordinary.stdout, "ordinary\n");
-    assert!(
-        ordinary
-            .stderr
-            .lines()
-            .any(|line| line.starts_with("bifold ")),
-        "{}",
-        ordinary.describe()
-    );
+    for start in [
+        "bifold ",
+        "bifold: BIFOLD_LIMIT=much: ",
+        "bifold: BIFOLD_NO_SUCH=1: ",
+    ] {
+        assert!(
+            ordinary.stderr.lines().any(|line| line.starts_with(start)),
+            "{}",
+            ordinary.describe()
+        );
+    }
 
     let is_root = fs::metadata(&program).is_ok_and(|data| data.uid() == 0);
     if !is_root || chown(&program, Some(USER), Some(USER)).is_err() {

@@ -24,13 +24,23 @@ pub fn library() -> Option<&'static Path> {
         .as_deref()
 }
 
-/// Builds `libbifold.so` in a target directory of its own: the outer cargo may
-/// hold the lock of the usual one.
 fn build_library() -> PathBuf {
+    cargo_build(&["-p", "bifold-ffi"], "/libbifold.so")
+}
+
+/// The program built from `examples/NAME.rs`.
+pub fn example(name: &str) -> PathBuf {
+    cargo_build(&["--example", name], &format!("/examples/{name}"))
+}
+
+/// Builds in a target directory of its own, since the outer cargo may hold the
+/// lock of the usual one. Returns the artifact's path, by its end.
+fn cargo_build(what: &[&str], end_of_path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(env!("CARGO"))
-        .args(["build", "-p", "bifold-ffi", "--release"])
-        .args(["--message-format=json", "--target-dir"])
+        .arg("build")
+        .args(what)
+        .args(["--release", "--message-format=json", "--target-dir"])
         .arg(root.join("target").join("preload"))
         .current_dir(root)
         .output()
@@ -38,14 +48,14 @@ fn build_library() -> PathBuf {
     let messages = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
-        "cargo can't build libbifold.so: {}\n{}\n{messages}",
+        "cargo can't build {what:?}: {}\n{}\n{messages}",
         output.status,
         String::from_utf8_lossy(&output.stderr),
     );
     let end = messages
-        .rfind("/libbifold.so\"")
-        .expect("cargo names libbifold.so among its artifacts")
-        + "/libbifold.so".len();
+        .rfind(&format!("{end_of_path}\""))
+        .unwrap_or_else(|| panic!("cargo names no {end_of_path} among its artifacts"))
+        + end_of_path.len();
     let start = messages[..end].rfind('"').expect("the path is quoted") + 1;
     let path = PathBuf::from(&messages[start..end]);
     assert!(path.is_file(), "{} does not exist", path.display());

@@ -1,0 +1,14 @@
+// Starts `true` on a library, with a variable that is there twice.
+
+#include "check.h"
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    char preload[4096];
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", argv[1]);
+    char *arguments[] = {"true", NULL};
+    char *environment[] = {preload, "BIFOLD_VERBOSE=1", "BIFOLD_SPARE=1M",
+                           "BIFOLD_SPARE=2M", NULL};
+    execvpe("true", arguments, environment);
+    FAIL("true: %s", strerror(errno));
+}
