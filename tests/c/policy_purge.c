@@ -125,7 +125,7 @@ static void at_once(void) {
 static void never_but_by_trim(void) {
     size_t start = start_kib();
     let_go(hold(100 * MIB, mixed_sizes));
-    tick_along(1000, small_sizes);
+    tick_along(1500, same_size);
     check_kept(start, 95 * KIB);
     CHECK(malloc_trim(0) == 1);
     check_back(start);
@@ -134,21 +134,21 @@ static void never_but_by_trim(void) {
 static void after_100_ms(void) {
     size_t start = start_kib();
     let_go(hold(100 * MIB, mixed_sizes));
-    tick_along(1500, small_sizes);
+    tick_along(1500, same_size);
     check_back(start);
 }
 
 static void not_after_3_s(void) {
     size_t start = start_kib();
     let_go(hold(100 * MIB, mixed_sizes));
-    tick_along(3000, small_sizes);
+    tick_along(3000, same_size);
     check_kept(start, 90 * KIB);
 }
 
 static void lazily(void) {
     size_t start = start_kib();
     let_go(hold(100 * MIB, mixed_sizes));
-    tick_along(1500, small_sizes);
+    tick_along(1500, same_size);
     // Given up, and still there.
     check_kept(start, 60 * KIB);
     size_t lazy = smaps_kib("LazyFree", NULL);
@@ -166,7 +166,7 @@ static void lazily(void) {
 static void all_but_64_mib(void) {
     size_t start = start_kib();
     let_go(hold(200 * MIB, mixed_sizes));
-    tick_along(3000, small_sizes);
+    tick_along(3000, same_size);
     check_kept(start, 54 * KIB);
     size_t end = resident_kib();
     CHECK_THAT(end <= start + 68 * KIB, "%zu KiB at the start, %zu then", start,
