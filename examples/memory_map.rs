@@ -131,6 +131,7 @@ fn write_map(moment: &str, base: usize, large: &[Range<usize>]) -> Outcome<()> {
             name,
             resident,
             huge,
+            ..
         } = mapping;
         println!(
             "{moment}\t{}\t{}\t{}\t{permissions}\t{resident}\t{huge}\t{name}",
@@ -165,6 +166,7 @@ impl Line {
                     name: name.to_owned(),
                     resident: resident.parse().ok()?,
                     huge: huge.parse().ok()?,
+                    ..Mapping::default()
                 },
             })
         };

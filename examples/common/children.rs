@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::Outcome;
-use super::process;
+use super::process::{self, Finished};
 
 /// After this long a child is taken to hang.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -30,20 +30,30 @@ pub fn again(arguments: &[&str], settings: Settings, preload: Option<&OsStr>) ->
 
 /// Runs a child to its end. Returns what it wrote; what it said on standard
 /// error is passed on.
-pub fn text_of(mut command: Command) -> Outcome<String> {
+pub fn text_of(command: Command) -> Outcome<String> {
+    let finished = finished_of(command)?;
+    eprint!("{}", finished.stderr);
+    Ok(finished.text())
+}
+
+/// Runs a child to its end. What it said on standard error is the caller's.
+pub fn finished_of(mut command: Command) -> Outcome<Finished> {
     let finished = process::run(&mut command, TIME_LIMIT)?;
     if finished.stderr.contains("cannot be preloaded") {
         return Err("it cannot be preloaded".to_owned());
     }
     let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-    let finished = finished.success(&arguments.join(" "))?;
-    eprint!("{}", finished.stderr);
-    Ok(finished.text())
+    finished.success(&arguments.join(" "))
 }
 
 /// Runs a child to its end. Returns the rows that it wrote.
 pub fn rows_of(command: Command) -> Outcome<Vec<Row>> {
-    text_of(command)?.lines().map(Row::parse).collect()
+    rows_in(&text_of(command)?)
+}
+
+/// The rows of what a child wrote.
+pub fn rows_in(text: &str) -> Outcome<Vec<Row>> {
+    text.lines().map(Row::parse).collect()
 }
 
 /// Runs a child that writes one row.

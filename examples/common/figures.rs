@@ -28,6 +28,8 @@ pub struct Status {
     pub resident: usize,
     /// `VmHWM`: the most that was resident.
     pub peak: usize,
+    /// `VmLck`: what is locked in memory.
+    pub locked: usize,
 }
 
 impl Status {
@@ -38,6 +40,7 @@ impl Status {
             mapped: bytes_of(&text, "VmSize"),
             resident: bytes_of(&text, "VmRSS"),
             peak: bytes_of(&text, "VmHWM"),
+            locked: bytes_of(&text, "VmLck"),
         })
     }
 }

@@ -55,7 +55,7 @@ impl Kind {
 }
 
 /// A mapping: an entry of /proc/self/smaps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mapping {
     pub range: Range<usize>,
     pub permissions: String,
@@ -63,6 +63,16 @@ pub struct Mapping {
     pub name: String,
     pub resident: usize,
     pub huge: usize,
+    pub locked: usize,
+    /// The kernel's marks, of two letters each: `rd wr dd lo`.
+    pub flags: String,
+}
+
+impl Mapping {
+    /// Whether the kernel has this mark on it.
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.split(' ').any(|other| other == flag)
+    }
 }
 
 /// This process's mappings.
@@ -76,6 +86,10 @@ pub fn read() -> Outcome<Vec<Mapping>> {
         } else if let Some(mapping) = mappings.last_mut() {
             mapping.resident += bytes_of(line, "Rss");
             mapping.huge += bytes_of(line, "AnonHugePages");
+            mapping.locked += bytes_of(line, "Locked");
+            if let Some(flags) = line.strip_prefix("VmFlags:") {
+                flags.trim().clone_into(&mut mapping.flags);
+            }
         }
     }
     Ok(mappings)
@@ -90,8 +104,7 @@ fn head(line: &str) -> Option<Mapping> {
         range: address(start)?..address(end)?,
         permissions: words.next()?.to_owned(),
         name: words.skip(3).collect::<Vec<_>>().join(" "),
-        resident: 0,
-        huge: 0,
+        ..Mapping::default()
     })
 }
 

@@ -11,6 +11,7 @@ pub mod children;
 pub mod figures;
 pub mod machine;
 pub mod map;
+pub mod memlock;
 pub mod plot;
 #[path = "../../tests/measure/process.rs"]
 pub mod process;

@@ -135,6 +135,21 @@ fn mmap_threshold() {
     );
 }
 
+#[test]
+fn mlock_secret() {
+    let rows = [
+        "VmLck with a key",
+        "a forked child reads",
+        "64K",
+        "256K",
+        "ordinary",
+        "at once",
+        "on fault",
+    ];
+    let texts = ["keys", "VmLck, at once", "resident, on fault"];
+    runs("mlock_secret", &rows, &texts);
+}
+
 /// What an experiment can't do with is named, and nothing is measured.
 #[test]
 fn a_bad_argument_is_named() {
