@@ -6,19 +6,17 @@ use core::ffi::c_int;
 
 use crate::inner::{self, Parameter};
 
-/// glibc's largest `M_MMAP_THRESHOLD` (`HEAP_MAX_SIZE / 2`), and its largest
-/// `M_MXFAST`.
-const LARGEST_THRESHOLD: c_int = 32 << 20;
+/// glibc's largest `M_MXFAST`.
 const LARGEST_FAST: c_int = 160;
 
-/// Sets a parameter; returns 1, or 0 where bifold has none such or the value
-/// is out of range. As in glibc, each of the first four ends the adapting of
+/// Sets a parameter; returns 1, or 0 where bifold has none such or `M_MXFAST` is
+/// out of range; other values are brought into the option's range, negative
+/// ones of sizes being very large. As in glibc, each of the first four ends the adapting of
 /// the mmap threshold. Each stands for an option of bifold's; `M_MXFAST` and
 /// `M_ARENA_TEST` have nothing to act on.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
     let id = match parameter {
-        libc::M_MMAP_THRESHOLD if !(0..=LARGEST_THRESHOLD).contains(&value) => return 0,
         libc::M_MMAP_THRESHOLD => Parameter::mmap_threshold,
         libc::M_MMAP_MAX => Parameter::mmap_max,
         libc::M_TOP_PAD => Parameter::growth,

@@ -15,7 +15,7 @@ use crate::pages::{due, large, zone};
 use crate::size_class::SizeClass;
 
 /// Frees until an idle program comes by, and the most until a busy one does.
-const LEAST_CAP: u32 = 4;
+const LEAST_CAP: u32 = 1;
 const MOST_CAP: u32 = 64;
 /// Milliseconds between two visits of a busy program, at most.
 const BUSY: u64 = 20;

@@ -108,7 +108,13 @@ pub fn set_glibc(id: Id, value: i64, source: Source) {
         return set(id, value as u64 & 0xff, source);
     }
     let (least, most) = TABLE[id as usize].range;
-    set(id, (value.max(0) as u64).clamp(least, most), source);
+    let value = if value < 0 && id == Id::mmap_threshold {
+        // To glibc a negative threshold is a very high one.
+        most
+    } else {
+        value.max(0) as u64
+    };
+    set(id, value.clamp(least, most), source);
 }
 
 /// A number as strtoul(3) takes it with base 0: one above the largest signed

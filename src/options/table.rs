@@ -54,7 +54,7 @@ choice! {
     HugePages {
         /// For what a heap grows by once it is large and filled with slabs.
         Adaptive = "adaptive",
-        /// For all blocks.
+        /// For all that a heap grows by beyond its first 2 MiB, and for large blocks.
         Always = "always",
         /// As the system's setting says, without a word from bifold.
         System = "system",

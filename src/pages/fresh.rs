@@ -16,7 +16,7 @@ use crate::text::Text;
 pub enum Purpose {
     /// Page map, descriptors, bits.
     Metadata,
-    /// Blocks; `true`: of a heap that has earned huge pages.
+    /// Blocks; `true`: in huge pages.
     Blocks(bool),
     /// A block that is a mapping of its own.
     Large,
@@ -122,8 +122,8 @@ fn advise(address: usize, length: usize, purpose: Purpose) {
         (HugePages::System, _) | (HugePages::Adaptive, Purpose::Large) | (_, Purpose::Table) => {
             return;
         }
-        (HugePages::Always, Purpose::Blocks(_) | Purpose::Large) => true,
-        (HugePages::Adaptive, Purpose::Blocks(earned)) => earned,
+        (HugePages::Always, Purpose::Large) => true,
+        (HugePages::Always | HugePages::Adaptive, Purpose::Blocks(huge)) => huge,
         (HugePages::Never, _) | (_, Purpose::Metadata) => false,
     };
     // Spans become one mapping, and so all of them must be told.

@@ -11,7 +11,7 @@ mod growth;
 mod slots;
 mod stretch;
 
-use super::buddy::{Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
+use super::buddy::{Backing, Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
 use super::peak::RecentPeak;
 use super::window::{self, PAGE, PAGE_SHIFT, Window};
 use super::{fresh, limit};
@@ -218,9 +218,9 @@ impl Zone {
         self.lease(run, descriptor)
     }
 
-    /// Whether a page is in a unit that is backed by a huge page.
+    /// Whether a page is in a unit that a huge page backs.
     pub fn is_coarse(&mut self, page: PageIndex) -> bool {
-        self.buddy.is_coarse(page.0)
+        self.buddy.backing(page.0) == Backing::Huge
     }
 
     /// Whether a clean page reads as zero: not where it was given back lazily

@@ -97,13 +97,19 @@ impl Slab {
 
     /// Notes that the slab is begun anew or given back.
     pub(super) fn count_unfilled(&self) {
-        if !self.can_carve() {
+        if !self.can_carve() && self.is_touched() {
             zone::count_filled(self.pages(), false);
         }
     }
 
+    /// Whether carving has written to all its pages: longer blocks are cut
+    /// without a touch, and the program may leave them so.
+    fn is_touched(&self) -> bool {
+        self.size() < PAGE
+    }
+
     pub(super) fn set_carved(&self, carved: u32) {
-        if carved == self.capacity() {
+        if carved == self.capacity() && self.is_touched() {
             zone::count_filled(self.pages(), true);
         }
         self.line.carved.store(carved, Ordering::Relaxed);

@@ -18,6 +18,32 @@ static void untouched(void) {
     CHECK_THAT(more_kib < (on_bifold() ? 6 : 16) * KIB, "%zu KiB", more_kib);
 }
 
+// Blocks that are cut without a touch are no reason for huge pages.
+static void untouched_slabs(void) {
+    size_t before = resident_kib();
+    for (size_t sum = 0; sum < 128 * MIB; sum += 60000)
+        CHECK(malloc(60000));
+    size_t more_kib = resident_kib() - before;
+    CHECK_THAT(more_kib < (on_bifold() ? 2 : 16) * KIB, "%zu KiB", more_kib);
+}
+
+// A run that joins untouched neighbours when it is freed is not purged for them.
+static void a_run_is_used_again(void) {
+    need_bifold();
+    struct rusage before, after;
+    for (int round = 0; round < 100; round++) {
+        if (round == 10)
+            getrusage(RUSAGE_SELF, &before);
+        char *block = malloc(256 * KIB);
+        CHECK(block);
+        memset(block, 1, 256 * KIB);
+        free(block);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    long faults = after.ru_minflt - before.ru_minflt;
+    CHECK_THAT(faults == 0, "%ld faults in 90 rounds", faults);
+}
+
 static int is_resident(uintptr_t page) {
     unsigned char answer = 0;
     return mincore((void *)page, 1, &answer) == 0 && (answer & 1);
@@ -253,7 +279,7 @@ static void no_faults_in_threads(void) {
     CHECK_THAT(after == before, "%ld page faults", after - before);
 }
 
-MAIN(CASE(untouched), CASE(pages_ahead), CASE(runs_ahead),
+MAIN(CASE(untouched), CASE(untouched_slabs), CASE(a_run_is_used_again), CASE(pages_ahead), CASE(runs_ahead),
      CASE(is_resident_before_it_is_touched),
      CASE(is_resident_when_it_has_grown), CASE(reserve_is_mapped),
      CASE(threshold_wins_over_reserve), CASE(no_faults),

@@ -30,8 +30,8 @@ static int is_mapped(size_t size) {
 }
 
 static void answers(void) {
-    // Of a threshold above HEAP_MAX_SIZE / 2, glibc 2.35 and later say 1.
-    int high = on_bifold() ? 0 : mallopt(M_MMAP_THRESHOLD, -1);
+    // Of a threshold above HEAP_MAX_SIZE / 2, glibc before 2.35 says 0.
+    int high = on_bifold() ? 1 : mallopt(M_MMAP_THRESHOLD, -1);
     const struct {
         int parameter, value, answer;
     } known[] = {

@@ -60,6 +60,10 @@ static void mixed_then_one_size(void) {
 static void mixed_then_small_sizes(void) {
     goes_back(mixed_sizes, small_sizes);
 }
+// With huge pages behind most of it.
+static void small_then_small_sizes(void) {
+    goes_back(small_sizes, small_sizes);
+}
 static void long_then_one_size(void) {
     goes_back(long_sizes, same_size);
 }
@@ -174,7 +178,7 @@ static void all_but_64_mib(void) {
 }
 
 MAIN(CASE(mixed_then_one_size), CASE(mixed_then_small_sizes),
-     CASE(long_then_one_size), CASE(another_thread_ticks),
+     CASE(small_then_small_sizes), CASE(long_then_one_size), CASE(another_thread_ticks),
      CASE(a_dead_thread_has_freed), CASE(another_thread_frees), CASE(at_once),
      CASE(never_but_by_trim), CASE(after_100_ms), CASE(not_after_3_s),
      CASE(lazily), CASE(all_but_64_mib))

@@ -22,9 +22,11 @@
 //!
 //! It is pure: it knows indices, never addresses, and maps nothing.
 //!
-//! [`unit`] has the bits of one unit, [`tree`] finds the units that have a
+//! [`unit`] has the bits of one unit, [`backing`] what the kernel does about it,
+//! [`tree`] finds the units that have a
 //! kind of run, [`check`] says whether all of it is consistent.
 
+mod backing;
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod tree;
@@ -40,6 +42,7 @@ use core::ptr;
 use tree::{HOLE, kind_of};
 use unit::{State, words_of};
 
+pub use backing::Backing;
 pub use tree::Node;
 pub use unit::Unit;
 
@@ -85,6 +88,8 @@ pub struct Buddy {
     top: [Node; 2],
     free_pages: usize,
     clean_pages: usize,
+    split_units: usize,
+    coarse_units: usize,
 }
 
 // SAFETY: the pointers are to storage that only this value reaches.
@@ -105,6 +110,8 @@ impl Buddy {
             top: [Node::EMPTY; 2],
             free_pages: 0,
             clean_pages: 0,
+            split_units: 0,
+            coarse_units: 0,
         }
     }
 
@@ -132,7 +139,7 @@ impl Buddy {
     /// Part of a coarse unit is resident as the whole is.
     pub fn give(&mut self, first: PageIndex, pages: u32, dirty: u32) {
         debug_assert!(dirty <= pages);
-        let dirty = if pages < UNIT_PAGES && pages > 0 && self.is_coarse(first.0) {
+        let dirty = if pages < UNIT_PAGES && pages > 0 && self.backing(first.0) == Backing::Huge {
             pages
         } else {
             dirty
@@ -145,15 +152,6 @@ impl Buddy {
     /// Gives back what was taken and not used: it is known to be what it was.
     pub fn put_back(&mut self, first: PageIndex, pages: u32) {
         self.join_range(first.0, pages);
-    }
-
-    /// Notes that the whole units of a range, which are not given yet, become
-    /// resident as a whole each.
-    pub fn set_coarse(&mut self, first: PageIndex, pages: u32) {
-        let units = first.0.div_ceil(UNIT_PAGES)..(first.0 + pages) / UNIT_PAGES;
-        for unit in units {
-            self.unit(unit as usize).coarse = 1;
-        }
     }
 
     /// Takes exactly `pages` pages, at most a unit, aligned to a power of two
@@ -263,12 +261,13 @@ impl Buddy {
     /// Visits dirty free runs of order `least` and above, the longest first,
     /// until those for which `purge` returns true, which become clean, are
     /// have `wanted` dirty pages or more, or too many have failed: locked pages
-    /// most likely, and then all. Returns how many they have.
+    /// most likely, and then all. Returns how many they have. `purge` is told
+    /// what the unit is to be backed with from then on, if that is something else.
     pub fn purge(
         &mut self,
         least: usize,
         wanted: usize,
-        mut purge: impl FnMut(PageIndex, u32) -> bool,
+        mut purge: impl FnMut(PageIndex, u32, Option<Backing>) -> bool,
     ) -> usize {
         let (mut purged, mut failures) = (0, 0);
         for order in (least..ORDERS).rev() {
@@ -278,7 +277,10 @@ impl Buddy {
                 && let Some(page) = self.next_dirty(order, from)
             {
                 from = page + (1 << order);
-                if purge(PageIndex(page), 1 << order) {
+                let backing = self.backing_without(page, order);
+                let change = (backing != self.backing(page)).then_some(backing);
+                if purge(PageIndex(page), 1 << order, change) {
+                    self.set_unit_backing(page, backing);
                     purged += (1 << order) - self.clean_in(State::Dirty, order, page);
                     self.remove(order, page);
                     self.set_clean(page, 1 << order, true);

@@ -18,9 +18,8 @@ pub(super) enum State {
 pub struct Unit {
     pub(super) free: [[u64; WORDS]; 2],
     pub(super) clean: [u64; 8],
-    /// Not 0 where the kernel backs the unit with a huge page: the first page
-    /// that is touched makes all of it resident.
-    pub(super) coarse: u64,
+    /// A `Backing`.
+    pub(super) backing: u64,
 }
 
 impl Unit {
@@ -90,22 +89,6 @@ impl Buddy {
             return Some(state);
         }
         None
-    }
-
-    /// Takes a free run out that is about to be used. With the first page of
-    /// it a coarse unit that was clean becomes resident as a whole.
-    pub(super) fn take_out(&mut self, order: usize, page: u32) -> Option<State> {
-        let state = self.remove(order, page)?;
-        if order == MAX_ORDER && self.is_coarse(page) {
-            self.set_clean(page, UNIT_PAGES, false);
-            return Some(State::Dirty);
-        }
-        Some(state)
-    }
-
-    /// Whether the unit of a page becomes resident as a whole.
-    pub fn is_coarse(&mut self, page: u32) -> bool {
-        self.unit((page / UNIT_PAGES) as usize).coarse != 0
     }
 
     /// The clean pages of a free run: some of a dirty one may be.

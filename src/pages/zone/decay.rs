@@ -7,7 +7,7 @@
 //! somebody comes by. A busy program comes by often and gives little each time;
 //! an idle one seldom, and gives all.
 
-use super::{PAGE, PAGE_SHIFT, PageIndex, UNIT_PAGES, Zone, window};
+use super::{Backing, PAGE, PAGE_SHIFT, PageIndex, UNIT_PAGES, Zone, window};
 use crate::options::{self, Purge};
 use crate::os::{memory, process};
 use crate::pages::{due, fresh};
@@ -40,7 +40,11 @@ impl Zone {
         let (free, clean) = self.buddy.free_pages();
         let used = self.mapped_pages - free;
         let peak = self.used.note(used, now / options::purge_delay());
-        let spare = used / 16 + (options::spare() >> PAGE_SHIFT);
+        let mut spare = used / 16 + (options::spare() >> PAGE_SHIFT);
+        if self.buddy.has_coarse() {
+            // The one that runs are being taken from is free but for these.
+            spare += UNIT_PAGES as usize;
+        }
         let dirty = free - clean;
         (
             dirty.saturating_sub(peak - used + spare),
@@ -116,15 +120,22 @@ impl Zone {
     pub(super) fn purge_pages(&mut self, pages: usize, least: usize) -> usize {
         let os_page = (memory::page_size() / PAGE).trailing_zeros() as usize;
         let pools = self.pools;
-        let purged = self.buddy.purge(least.max(os_page), pages, |first, pages| {
-            // What is in a pool has no other use, so it counts as purged.
-            pools.iter().any(|pool| pool.has(first))
-                // SAFETY: the run is free, so its contents are dead, and the
-                // zone's lock keeps it free.
-                || unsafe {
-                    fresh::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT)
-                }
-        });
+        let purge = |first: PageIndex, pages: u32, backing: Option<Backing>| {
+            if pools.iter().any(|pool| pool.has(first)) {
+                // What is in a pool has no other use, so it counts as purged.
+                return true;
+            }
+            if let Some(backing) = backing {
+                let unit = PageIndex(first.0 / UNIT_PAGES * UNIT_PAGES);
+                let bytes = (UNIT_PAGES as usize) << PAGE_SHIFT;
+                let huge = backing == Backing::Huge;
+                memory::advise_huge(window::address_of(unit), bytes, huge);
+            }
+            // SAFETY: the run is free, so its contents are dead, and the
+            // zone's lock keeps it free.
+            unsafe { fresh::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT) }
+        };
+        let purged = self.buddy.purge(least.max(os_page), pages, purge);
         self.has_purged_much |= purged >= PURGE_MOST;
         self.settle_charge();
         purged

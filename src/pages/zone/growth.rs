@@ -1,7 +1,7 @@
 //! How the window grows: spans, and the pools that are taken at the start.
 
 use super::{
-    FIRST_SPAN, LEAST_SPAN, LONGEST_SPAN, PAGE_SHIFT, PageIndex, Pool, UNIT_PAGES, Zone,
+    Backing, FIRST_SPAN, LEAST_SPAN, LONGEST_SPAN, PAGE_SHIFT, PageIndex, Pool, UNIT_PAGES, Zone,
     filled_pages, window,
 };
 use crate::options::{self, HugePages, Id};
@@ -104,10 +104,11 @@ impl Zone {
     }
 
     pub(super) fn map_span(&mut self, pages: u32) -> Option<()> {
-        let huge = self.earns_huge_pages();
+        let is_whole = |pages: usize| pages.is_multiple_of(UNIT_PAGES as usize);
+        let huge = is_whole(window::pages()) && is_whole(pages as usize) && self.earns_huge_pages();
         let first = self.window.grow(pages, huge).ok()?;
         if huge {
-            self.buddy.set_coarse(first, pages);
+            self.buddy.set_backing(first, pages, Backing::Huge);
         }
         self.count_mapped(pages);
         self.buddy.give(first, pages, 0);
@@ -120,10 +121,14 @@ impl Zone {
             return false;
         };
         let address = window::address_of(PageIndex(unit as u32 * UNIT_PAGES));
-        let purpose = Purpose::Blocks(self.earns_huge_pages());
-        if fresh::map_at(address, (UNIT_PAGES as usize) << PAGE_SHIFT, purpose).is_err() {
+        let huge = self.earns_huge_pages();
+        let bytes = (UNIT_PAGES as usize) << PAGE_SHIFT;
+        if fresh::map_at(address, bytes, Purpose::Blocks(huge)).is_err() {
             return false;
         }
+        let backing = if huge { Backing::Huge } else { Backing::Pages };
+        let first = PageIndex(unit as u32 * UNIT_PAGES);
+        self.buddy.set_backing(first, UNIT_PAGES, backing);
         self.buddy.fill_hole(unit);
         self.count_mapped(UNIT_PAGES);
         true

@@ -200,7 +200,7 @@ impl Model {
     fn purge(&mut self, least: usize, wanted: usize, refuse: usize) {
         let is_refused = |count: usize| refuse > 0 && count.is_multiple_of(refuse);
         let mut visited = Vec::new();
-        let purged = self.buddy.purge(least, wanted, |first, pages| {
+        let purged = self.buddy.purge(least, wanted, |first, pages, _| {
             visited.push((first.0, pages));
             !is_refused(visited.len())
         });
