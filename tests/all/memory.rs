@@ -29,5 +29,6 @@ scenarios! {
     producer_consumer
     only_frees
     trim
+    idle_process
     limits
 }

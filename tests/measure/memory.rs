@@ -1,5 +1,6 @@
 //! What stays resident: small processes, idle and short threads, blocks that
-//! are freed by other threads, trim, and the address space under a limit.
+//! are freed by other threads, trim, idle processes, and the address space under
+//! a limit.
 //!
 //! Each scenario is a C program of its own that prints its figures, so that
 //! nothing but the allocator under test is in the process.
@@ -28,7 +29,7 @@ pub struct Scenario {
     pub bars: fn(&Rig<'_>) -> Outcome<Vec<Bar>>,
 }
 
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "small processes",
         bars: small_processes,
@@ -52,6 +53,10 @@ pub const SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "trim",
         bars: trim,
+    },
+    Scenario {
+        name: "idle process",
+        bars: idle_process,
     },
     Scenario {
         name: "limits",
@@ -142,6 +147,15 @@ pub fn trim(rig: &Rig<'_>) -> Outcome<Vec<Bar>> {
     let figure = figures.get("given_back_percent")?;
     let name = "given back by malloc_trim(0)";
     let bar = Bar::new(name, figure, "%", Limit::AtLeast(95.0));
+    Ok(vec![bar.detail(figures.summary())])
+}
+
+/// What is left of 400 MB that were freed, after five seconds of few calls.
+pub fn idle_process(rig: &Rig<'_>) -> Outcome<Vec<Bar>> {
+    let figures = scenario(rig, "mem_idle", &[])?;
+    let figure = figures.get("of_start_percent")?;
+    let name = "idle for 5 s after freeing 400 MB, of the start";
+    let bar = Bar::new(name, figure, "%", Limit::AtMost(110.0));
     Ok(vec![bar.detail(figures.summary())])
 }
 
