@@ -3,24 +3,27 @@
 //! May call: `slab`, `pages`, `os` and the leaf modules.
 //!
 //! ```text
-//!  fast     malloc and free on the hit path; called by ffi and global
-//!  lookup   what an address is: which kind of block, or none
-//!  refill   a class has no block at hand: remote frees, carving, adoption,
-//!           a new slab
-//!  settle   a slab's counter is zero: wake it up, count it, give it back
-//!  remote   free of a block that is not the thread's own
-//!  watched  free of a block whose contents must not stay
-//!  locked   heaps for secrets: guarded, locked, wiped
-//!  request  runs and large mappings, alignment, calloc
-//!  resize   realloc
-//!  registry thread birth and death, the shared heap, fork
-//!  start    the first call: options, and what they ask for
-//!  tick     what was free for long goes back
+//!  fast        malloc and free on the hit path; called by ffi and global
+//!  lookup      what an address is: which kind of block, or none
+//!  refill      a class has no block at hand: remote frees, carving, adoption,
+//!              a new slab
+//!  settle      a slab's counter is zero: wake it up, count it, give it back
+//!  remote      free of a block that is not the thread's own
+//!  watched     free of a block whose contents must not stay
+//!  locked      heaps for secrets: guarded, locked, wiped
+//!  request     runs and large mappings, alignment, calloc
+//!  resize      realloc
+//!  registry    thread birth and death, the shared heap
+//!  fork        what is held before a fork, and what is left in the child
+//!  lists       a heap's lists of slabs
+//!  start       the first call: options, and what they ask for
+//!  announce    what is in force, said at the start
+//!  tick        what was free for long goes back
 //!  background  a thread that ticks while the program is idle
-//!  count    figures over all threads
-//!  report   trim
-//!  perturb  blocks filled with nonsense
-//!  park     trim of a slab that a live thread has as its current one
+//!  report      trim
+//!  park        trim of a slab that a live thread has as its current one
+//!  count       figures over all threads
+//!  perturb     blocks filled with nonsense
 //! ```
 //!
 //! A heap's fast-path words are written by its thread alone. Everything else

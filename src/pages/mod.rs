@@ -11,6 +11,9 @@
 //!  (bits) (addresses)     |  \
 //!                      table  peak
 //!
+//!  fresh    memory from the kernel, as the options want it, and back to it
+//!  limit    how much of it bifold may have
+//!  due      when somebody must come by to give some back
 //!  guarded  runs of the zone's, and mappings for large, that hold secrets
 //!  wipe     overwriting them
 //! ```

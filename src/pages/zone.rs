@@ -4,12 +4,12 @@
 //! knows addresses. [`growth`] maps more, [`decay`] gives back, [`stretch`] cuts
 //! runs of odd lengths, [`slots`] has the descriptors' memory.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-
 mod decay;
 mod growth;
 mod slots;
 mod stretch;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::buddy::{Backing, Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
 use super::peak::RecentPeak;
