@@ -1,0 +1,24 @@
+//! Options at their edges: what a process must not notice of them.
+
+use crate::support::{Program, assert_all_listed, run_case};
+
+macro_rules! tests {
+    ($($case:ident: $($name:literal = $value:literal),*;)+) => {
+        $(
+            #[test]
+            fn $case() {
+                let program = Program::c("proc_options").arg(stringify!($case));
+                run_case(&program$(.env($name, $value))*);
+            }
+        )+
+
+        #[test]
+        fn every_case_has_a_test() {
+            assert_all_listed("proc_options", &[$(stringify!($case)),+]);
+        }
+    };
+}
+
+tests! {
+    refusing_is_no_cancellation_point: "BIFOLD_LOCK" = "1";
+}
