@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include <pthread.h>
+#include <sys/wait.h>
 
 static volatile int is_pending, has_passed;
 
@@ -37,4 +38,38 @@ static void refusing_is_no_cancellation_point(void) {
     free(malloc(100));
 }
 
-MAIN(CASE(refusing_is_no_cancellation_point))
+// BIFOLD_BACKGROUND=1. A malloc in the child starts the thread, which cannot be
+// given its name there.
+static void starting_the_background_thread_keeps_errno(void) {
+    char directory[] = "/tmp/bifold-XXXXXX";
+    CHECK(mkdtemp(directory));
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (chroot(directory) != 0)
+            _exit(EXIT_SKIPPED);
+        enum { BLOCKS = 600, OTHER = 1234 };
+        static void *blocks[BLOCKS];
+        for (int i = 0; i < BLOCKS; i++) {
+            errno = OTHER;
+            blocks[i] = malloc(1000);
+            CHECK_THAT(errno == OTHER, "malloc: errno %d", errno);
+        }
+        for (int i = 0; i < BLOCKS; i++) {
+            errno = OTHER;
+            free(blocks[i]);
+            CHECK_THAT(errno == OTHER, "free: errno %d", errno);
+        }
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    rmdir(directory);
+    CHECK(WIFEXITED(status));
+    if (WEXITSTATUS(status) == EXIT_SKIPPED)
+        SKIP("the user may not chroot");
+    CHECK(WEXITSTATUS(status) == 0);
+}
+
+MAIN(CASE(refusing_is_no_cancellation_point),
+     CASE(starting_the_background_thread_keeps_errno))

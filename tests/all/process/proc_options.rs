@@ -21,4 +21,5 @@ macro_rules! tests {
 
 tests! {
     refusing_is_no_cancellation_point: "BIFOLD_LOCK" = "1";
+    starting_the_background_thread_keeps_errno: "BIFOLD_BACKGROUND" = "1";
 }
