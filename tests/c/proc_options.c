@@ -71,5 +71,22 @@ static void starting_the_background_thread_keeps_errno(void) {
     CHECK(WEXITSTATUS(status) == 0);
 }
 
+static long resident_mib(void) {
+    long pages, resident;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file && fscanf(file, "%ld %ld", &pages, &resident) == 2);
+    fclose(file);
+    return resident * sysconf(_SC_PAGESIZE) / (long)MIB;
+}
+
+// BIFOLD_RESERVE=64M, BIFOLD_PREFAULT=1, BIFOLD_LIMIT=100M.
+static void a_request_beyond_the_limit_leaves_the_reserve(void) {
+    CHECK_THAT(resident_mib() >= 64, "%ld MiB", resident_mib());
+    errno = 0;
+    CHECK(malloc(300 * MIB) == NULL && errno == ENOMEM);
+    CHECK_THAT(resident_mib() >= 64, "%ld MiB", resident_mib());
+}
+
 MAIN(CASE(refusing_is_no_cancellation_point),
-     CASE(starting_the_background_thread_keeps_errno))
+     CASE(starting_the_background_thread_keeps_errno),
+     CASE(a_request_beyond_the_limit_leaves_the_reserve))

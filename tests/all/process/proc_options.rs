@@ -22,4 +22,6 @@ macro_rules! tests {
 tests! {
     refusing_is_no_cancellation_point: "BIFOLD_LOCK" = "1";
     starting_the_background_thread_keeps_errno: "BIFOLD_BACKGROUND" = "1";
+    a_request_beyond_the_limit_leaves_the_reserve:
+        "BIFOLD_RESERVE" = "64M", "BIFOLD_PREFAULT" = "1", "BIFOLD_LIMIT" = "100M";
 }
