@@ -2,6 +2,7 @@
 // options it is started with.
 
 #include "check.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/wait.h>
 
@@ -87,6 +88,22 @@ static void a_request_beyond_the_limit_leaves_the_reserve(void) {
     CHECK_THAT(resident_mib() >= 64, "%ld MiB", resident_mib());
 }
 
+// Without options. malloc_trim(3): 1 if memory was released, 0 if not.
+static void trim_says_whether_memory_was_released(void) {
+    enum { BLOCKS = 100, BYTES = 100000 };
+    static void *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(BYTES);
+        CHECK(blocks[i]);
+        memset(blocks[i], 1, BYTES);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        free(blocks[i]);
+    CHECK(malloc_trim(0) == 1);
+    CHECK(malloc_trim(0) == 0);
+}
+
 MAIN(CASE(refusing_is_no_cancellation_point),
      CASE(starting_the_background_thread_keeps_errno),
-     CASE(a_request_beyond_the_limit_leaves_the_reserve))
+     CASE(a_request_beyond_the_limit_leaves_the_reserve),
+     CASE(trim_says_whether_memory_was_released))

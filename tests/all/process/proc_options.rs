@@ -24,4 +24,5 @@ tests! {
     starting_the_background_thread_keeps_errno: "BIFOLD_BACKGROUND" = "1";
     a_request_beyond_the_limit_leaves_the_reserve:
         "BIFOLD_RESERVE" = "64M", "BIFOLD_PREFAULT" = "1", "BIFOLD_LIMIT" = "100M";
+    trim_says_whether_memory_was_released: ;
 }
