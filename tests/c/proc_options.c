@@ -2,6 +2,7 @@
 // options it is started with.
 
 #include "check.h"
+#include <dirent.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -103,7 +104,48 @@ static void trim_says_whether_memory_was_released(void) {
     CHECK(malloc_trim(0) == 0);
 }
 
+// How often a thread has waited since it began.
+static long waits_of(const char *thread) {
+    char name[300], line[200];
+    snprintf(name, sizeof name, "/proc/self/task/%s/status", thread);
+    FILE *file = fopen(name, "r");
+    CHECK(file);
+    long waits = -1;
+    while (fgets(line, sizeof line, file))
+        sscanf(line, "voluntary_ctxt_switches: %ld", &waits);
+    fclose(file);
+    return waits;
+}
+
+// BIFOLD_BACKGROUND=1, BIFOLD_PURGE=never. Mappings that are kept and never
+// unmapped are no reason for the thread to wake up more than once a second.
+static void nothing_is_due_where_nothing_is_purged(void) {
+    enum { ROUNDS = 40 };
+    for (int i = 0; i < ROUNDS; i++) {
+        void *one = malloc(3 * MIB), *other = malloc(3 * MIB);
+        CHECK(one && other);
+        free(one);
+        free(other);
+    }
+    // By then what is kept would be old.
+    sleep(1);
+    char self[20], other[20] = "";
+    snprintf(self, sizeof self, "%d", getpid());
+    DIR *threads = opendir("/proc/self/task");
+    CHECK(threads);
+    for (struct dirent *entry; (entry = readdir(threads));)
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, self) != 0)
+            snprintf(other, sizeof other, "%.19s", entry->d_name);
+    closedir(threads);
+    CHECK_THAT(other[0], "there is no background thread");
+    long before = waits_of(other);
+    sleep(1);
+    long waits = waits_of(other) - before;
+    CHECK_THAT(waits < 20, "%ld waits in a second", waits);
+}
+
 MAIN(CASE(refusing_is_no_cancellation_point),
      CASE(starting_the_background_thread_keeps_errno),
      CASE(a_request_beyond_the_limit_leaves_the_reserve),
-     CASE(trim_says_whether_memory_was_released))
+     CASE(trim_says_whether_memory_was_released),
+     CASE(nothing_is_due_where_nothing_is_purged))

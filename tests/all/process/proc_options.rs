@@ -25,4 +25,6 @@ tests! {
     a_request_beyond_the_limit_leaves_the_reserve:
         "BIFOLD_RESERVE" = "64M", "BIFOLD_PREFAULT" = "1", "BIFOLD_LIMIT" = "100M";
     trim_says_whether_memory_was_released: ;
+    nothing_is_due_where_nothing_is_purged:
+        "BIFOLD_BACKGROUND" = "1", "BIFOLD_PURGE" = "never";
 }
