@@ -313,9 +313,11 @@ impl Buddy {
         self.find(HOLE)
     }
 
-    /// Fills a hole that has been mapped anew; its pages are free and clean.
-    pub fn fill_hole(&mut self, unit: usize) {
+    /// Fills a hole that has been mapped anew; its pages are free and clean,
+    /// and become resident as a whole if it is `coarse`.
+    pub fn fill_hole(&mut self, unit: usize, coarse: bool) {
         self.unmark(HOLE, unit);
+        self.unit(unit).coarse = coarse.into();
         self.give(PageIndex(unit as u32 * UNIT_PAGES), UNIT_PAGES, 0);
     }
 

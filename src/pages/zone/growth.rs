@@ -120,11 +120,12 @@ impl Zone {
             return false;
         };
         let address = window::address_of(PageIndex(unit as u32 * UNIT_PAGES));
-        let purpose = Purpose::Blocks(self.earns_huge_pages());
+        let huge = self.earns_huge_pages();
+        let purpose = Purpose::Blocks(huge);
         if fresh::map_at(address, (UNIT_PAGES as usize) << PAGE_SHIFT, purpose).is_err() {
             return false;
         }
-        self.buddy.fill_hole(unit);
+        self.buddy.fill_hole(unit, huge);
         self.count_mapped(UNIT_PAGES);
         true
     }
