@@ -104,6 +104,32 @@ static void trim_says_whether_memory_was_released(void) {
     CHECK(malloc_trim(0) == 0);
 }
 
+static long faults(void) {
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_minflt;
+}
+
+// BIFOLD_SOFT_LIMIT=2M. A program that needs more all the time, and takes what
+// it has just given back, does not pay for pages each time.
+static void what_is_resident_is_taken_beyond_the_soft_limit(void) {
+    enum { BYTES = 100000, ROUNDS = 1000 };
+    static void *blocks[100];
+    for (size_t i = 0; i < COUNT(blocks); i++)
+        CHECK((blocks[i] = malloc(BYTES)));
+    long before = faults();
+    for (int i = 0; i < ROUNDS; i++) {
+        void *one = malloc(BYTES), *other = malloc(BYTES);
+        CHECK(one && other);
+        memset(one, 1, BYTES);
+        memset(other, 1, BYTES);
+        free(one);
+        free(other);
+    }
+    long more = faults() - before;
+    CHECK_THAT(more < ROUNDS, "%ld faults", more);
+}
+
 // How often a thread has waited since it began.
 static long waits_of(const char *thread) {
     char name[300], line[200];
@@ -148,4 +174,5 @@ MAIN(CASE(refusing_is_no_cancellation_point),
      CASE(starting_the_background_thread_keeps_errno),
      CASE(a_request_beyond_the_limit_leaves_the_reserve),
      CASE(trim_says_whether_memory_was_released),
+     CASE(what_is_resident_is_taken_beyond_the_soft_limit),
      CASE(nothing_is_due_where_nothing_is_purged))
