@@ -143,6 +143,39 @@ static long waits_of(const char *thread) {
     return waits;
 }
 
+static int open_files(void) {
+    int files = 0;
+    for (int file = 0; file < 1000; file++)
+        files += fcntl(file, F_GETFD) >= 0;
+    return files;
+}
+
+// BIFOLD_BACKGROUND=1. The child's thread has files of its own.
+static void generations_do_not_add_up_open_files(void) {
+    enum { GENERATIONS = 4 };
+    int first = 0;
+    for (int generation = 0; generation < GENERATIONS; generation++) {
+        static void *blocks[3000];
+        for (size_t i = 0; i < COUNT(blocks); i++)
+            CHECK((blocks[i] = malloc(1000)));
+        for (size_t i = 0; i < COUNT(blocks); i++)
+            free(blocks[i]);
+        usleep(300000);
+        int files = open_files();
+        if (generation == 0)
+            first = files;
+        CHECK_THAT(files <= first, "%d files, and %d at first", files, first);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child > 0) {
+            int status;
+            CHECK(waitpid(child, &status, 0) == child);
+            CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            return;
+        }
+    }
+}
+
 // BIFOLD_BACKGROUND=1, BIFOLD_PURGE=never. Mappings that are kept and never
 // unmapped are no reason for the thread to wake up more than once a second.
 static void nothing_is_due_where_nothing_is_purged(void) {
@@ -175,4 +208,5 @@ MAIN(CASE(refusing_is_no_cancellation_point),
      CASE(a_request_beyond_the_limit_leaves_the_reserve),
      CASE(trim_says_whether_memory_was_released),
      CASE(what_is_resident_is_taken_beyond_the_soft_limit),
+     CASE(generations_do_not_add_up_open_files),
      CASE(nothing_is_due_where_nothing_is_purged))

@@ -26,6 +26,7 @@ tests! {
         "BIFOLD_RESERVE" = "64M", "BIFOLD_PREFAULT" = "1", "BIFOLD_LIMIT" = "100M";
     trim_says_whether_memory_was_released: ;
     what_is_resident_is_taken_beyond_the_soft_limit: "BIFOLD_SOFT_LIMIT" = "2M";
+    generations_do_not_add_up_open_files: "BIFOLD_BACKGROUND" = "1";
     nothing_is_due_where_nothing_is_purged:
         "BIFOLD_BACKGROUND" = "1", "BIFOLD_PURGE" = "never";
 }
