@@ -258,10 +258,13 @@ impl Registry {
                 piece.write(Piece { before: self.piece });
             }
             self.piece = piece;
-            self.unused = start + size_of::<Piece>();
+            // A heap is aligned to more than a line where the processor fetches
+            // two at a time.
+            self.unused = start + size_of::<Piece>().next_multiple_of(align_of::<Heap>());
             self.unused_end = start + PIECE;
         }
         let place = self.unused as *mut Heap;
+        debug_assert!(place.is_aligned());
         self.unused += size_of::<Heap>();
         // SAFETY: the memory is mapped, aligned, nobody's, and never
         // unmapped.

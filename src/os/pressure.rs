@@ -6,6 +6,7 @@
 //! long within its window.
 
 use core::ffi::{CStr, c_void};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::{file, process};
 
@@ -21,6 +22,49 @@ struct Trigger {
     identity: (u64, u64),
 }
 
+/// What was opened last, for a forked child: it has the files and not the thread
+/// that knows of them.
+static OPENED: [Opened; FILES] = [const { Opened::none() }; FILES];
+
+/// A [`Trigger`] that others may find; written by one thread.
+struct Opened {
+    file: AtomicI32,
+    identity: (AtomicU64, AtomicU64),
+}
+
+impl Opened {
+    const fn none() -> Self {
+        Self {
+            file: AtomicI32::new(-1),
+            identity: (AtomicU64::new(0), AtomicU64::new(0)),
+        }
+    }
+
+    // Relaxed, here and below: fork has ordered what the child finds.
+    fn note(&self, trigger: Option<Trigger>) {
+        let Some(Trigger { file, identity }) = trigger else {
+            return;
+        };
+        self.identity.0.store(identity.0, Ordering::Relaxed);
+        self.identity.1.store(identity.1, Ordering::Relaxed);
+        self.file.store(file, Ordering::Relaxed);
+    }
+
+    /// Closes the file if it is still what it was.
+    fn close(&self) {
+        let file = self.file.swap(-1, Ordering::Relaxed);
+        let identity = (
+            self.identity.0.load(Ordering::Relaxed),
+            self.identity.1.load(Ordering::Relaxed),
+        );
+        if file >= 0 && identity_of(file) == Some(identity) {
+            // SAFETY: the file is a trigger that the parent opened, and nobody
+            // here waits for it.
+            unsafe { libc::close(file) };
+        }
+    }
+}
+
 /// Triggers on what there is.
 pub struct Pressure<'a> {
     triggers: [Option<Trigger>; FILES],
@@ -31,8 +75,10 @@ pub struct Pressure<'a> {
 impl<'a> Pressure<'a> {
     /// Asks to be told when what the line describes has come about, for
     /// example `some 100000 2000000` and a zero byte: some task has waited for
-    /// 100,000 microseconds of two seconds. With an empty line: never.
+    /// 100,000 microseconds of two seconds. With an empty line: never. Closes
+    /// what the parent of a forked process has opened; one at a time.
     pub fn new(line: &'a [u8]) -> Self {
+        OPENED.iter().for_each(Opened::close);
         let mut pressure = Self {
             triggers: [None; FILES],
             line,
@@ -55,6 +101,9 @@ impl<'a> Pressure<'a> {
             arm(SYSTEM, self.line),
             cgroup_file(&mut name).and_then(|name| arm(name, self.line)),
         ];
+        for (opened, &trigger) in OPENED.iter().zip(&self.triggers) {
+            opened.note(trigger);
+        }
     }
 
     /// Waits for so many milliseconds, or until memory is short, and returns

@@ -6,18 +6,19 @@ use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use super::file;
+use super::{file, process};
 
 /// Enough for what runs in it, with room for other libraries' thread-local
 /// storage, which is taken from the stack.
 const STACK: usize = 256 << 10;
 
 /// Starts a thread that nobody joins and that takes no signals. Returns whether
-/// there is one now. Allocates.
+/// there is one now. Allocates; `errno` kept, since a free may come here.
 pub fn start(name: &'static CStr, main: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut all, mut old) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     let mut thread: libc::pthread_t = 0;
+    let errno = process::errno();
     // SAFETY: every value is written by the call that gets it first; the
     // thread's mask is put back as it was.
     unsafe {
@@ -36,6 +37,7 @@ pub fn start(name: &'static CStr, main: extern "C" fn(*mut c_void) -> *mut c_voi
         if started {
             libc::pthread_setname_np(thread, name.as_ptr());
         }
+        process::set_errno(errno);
         started
     }
 }

@@ -440,9 +440,17 @@ fn keep_or_unmap(address: usize, length: usize) {
     };
     drop(large);
     if length <= allowance {
-        due::request(now + KEPT_AGE + 1);
+        request_tick(now);
     }
     unmap_all(&leaving);
+}
+
+/// Has [`tick`] called when what is kept since then is old, which it never
+/// becomes where nothing is purged.
+fn request_tick(since: u64) {
+    if options::purge() != Purge::Never {
+        due::request(since + KEPT_AGE + 1);
+    }
 }
 
 /// Unmaps the mappings that have been kept for long.
@@ -459,7 +467,7 @@ pub fn tick(now: u64) {
     }
     drop(large);
     if let Some(since) = youngest {
-        due::request(since + KEPT_AGE + 1);
+        request_tick(since);
     }
     unmap_all(&leaving);
 }

@@ -27,6 +27,12 @@ pub fn charge(bytes: usize) -> bool {
         .is_ok()
 }
 
+/// Whether so many bytes more are within the hard limit.
+pub fn allows(bytes: usize) -> bool {
+    let sum = CHARGED.load(Ordering::Relaxed).checked_add(bytes);
+    sum.is_some_and(|sum| sum <= options::limit())
+}
+
 /// Takes a charge back.
 pub fn uncharge(bytes: usize) {
     CHARGED.fetch_sub(bytes, Ordering::Relaxed);

@@ -235,7 +235,8 @@ impl Zone {
     fn charge(&mut self) -> bool {
         let more = |zone: &Self| zone.committed().saturating_sub(zone.charged);
         let mut wanted = more(self);
-        if limit::is_above_soft(wanted) {
+        // What is resident and taken again is nothing more.
+        if wanted > 0 && limit::is_above_soft(wanted) {
             self.purge();
             wanted = more(self);
         }

@@ -103,6 +103,7 @@ cases! { api_heaps:
     requests_that_cannot_be_met
     destruction_frees_all
     trim_gives_memory_back
+    heaps_begin_at_a_line
 }
 
 /// `bifold.h` in strict programs that are linked with the library.

@@ -2,6 +2,7 @@
 //! limits, and the ways to start.
 
 mod proc_limits;
+mod proc_options;
 mod proc_overcommit;
 mod set_user_id;
 mod valgrind;

@@ -175,7 +175,20 @@ static void trim_gives_memory_back(void) {
                "%zu bytes, %zu to %zu KiB", bytes, before, after);
 }
 
+// A heap's inbox, which other threads write to, has its lines for itself. These
+// processors fetch two lines of 64 bytes at a time.
+static void heaps_begin_at_a_line(void) {
+    size_t line = 64;
+#if defined(__x86_64__) || defined(__aarch64__)
+    line = 128;
+#endif
+    for (int i = 0; i < 50; i++) {
+        bifold_heap *heap = make_heap(0);
+        CHECK_THAT((uintptr_t)heap % line == 0, "%p", (void *)heap);
+    }
+}
+
 MAIN(CASE(creation_knows_its_flags), CASE(every_function_serves),
      CASE(calloc_is_zero_after_other_uses), CASE(realloc_keeps_contents),
      CASE(requests_that_cannot_be_met), CASE(destruction_frees_all),
-     CASE(trim_gives_memory_back))
+     CASE(trim_gives_memory_back), CASE(heaps_begin_at_a_line))

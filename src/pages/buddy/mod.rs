@@ -315,9 +315,11 @@ impl Buddy {
         self.find(HOLE)
     }
 
-    /// Fills a hole that has been mapped anew; its pages are free and clean.
-    pub fn fill_hole(&mut self, unit: usize) {
+    /// Fills a hole that has been mapped anew; its pages are free and clean,
+    /// backed in this way.
+    pub fn fill_hole(&mut self, unit: usize, backing: Backing) {
         self.unmark(HOLE, unit);
+        self.set_unit_backing(unit as u32 * UNIT_PAGES, backing);
         self.give(PageIndex(unit as u32 * UNIT_PAGES), UNIT_PAGES, 0);
     }
 

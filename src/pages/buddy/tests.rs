@@ -111,3 +111,27 @@ fn requests_that_no_run_can_serve_fail() {
     });
     assert!(model.taken.is_empty());
 }
+
+#[test]
+fn a_unit_is_coarse_or_not_as_it_was_mapped_last() {
+    let (mut units, mut nodes) = (model::units(1), nodes(1));
+    let mut buddy = Buddy::unmapped();
+    // SAFETY: the storage is zeroed, and lives as long as the buddy system.
+    unsafe { buddy.set_storage(units.as_mut_ptr(), nodes.as_mut_ptr()) };
+    buddy.give(PageIndex(0), UNIT_PAGES, 0);
+    for coarse in [true, false] {
+        assert_eq!(buddy.dig_hole(0), Some(0));
+        let backing = if coarse {
+            Backing::Huge
+        } else {
+            Backing::Pages
+        };
+        buddy.fill_hole(0, backing);
+        let run = buddy.take(1, 1, MAX_ORDER).unwrap();
+        // The rest of a huge page is resident once one page of it is touched.
+        assert_eq!(run.clean, !coarse);
+        let clean = if coarse { 0 } else { UNIT_PAGES as usize - 1 };
+        assert_eq!(buddy.free_pages(), (UNIT_PAGES as usize - 1, clean));
+        buddy.give(run.first, run.pages, 1);
+    }
+}

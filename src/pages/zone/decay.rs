@@ -142,7 +142,8 @@ impl Zone {
     }
 
     /// Purges every free run that is not clean, and metadata that describes
-    /// nothing. Returns the bytes purged.
+    /// nothing. Returns the bytes of the runs: whether the metadata had memory
+    /// behind it is not known.
     pub fn purge(&mut self) -> usize {
         self.purge_beyond(0)
     }
@@ -153,7 +154,8 @@ impl Zone {
         let (free, clean) = self.buddy.free_pages();
         let pages = (free - clean).saturating_sub(spare >> PAGE_SHIFT);
         let purged = self.purge_pages(pages, 0) << PAGE_SHIFT;
-        purged + self.purge_metadata()
+        self.purge_metadata();
+        purged
     }
 
     /// Unmaps free units until `bytes` are gone or none is left, so that

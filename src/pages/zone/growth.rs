@@ -127,9 +127,7 @@ impl Zone {
             return false;
         }
         let backing = if huge { Backing::Huge } else { Backing::Pages };
-        let first = PageIndex(unit as u32 * UNIT_PAGES);
-        self.buddy.set_backing(first, UNIT_PAGES, backing);
-        self.buddy.fill_hole(unit);
+        self.buddy.fill_hole(unit, backing);
         self.count_mapped(UNIT_PAGES);
         true
     }

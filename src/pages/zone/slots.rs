@@ -57,39 +57,37 @@ impl Zone {
     }
 
     /// Gives back what of the metadata describes nothing: descriptors, and the
-    /// page map of units that are free. Returns the bytes.
-    pub(super) fn purge_metadata(&mut self) -> usize {
-        let mut purged = self.purge_map();
+    /// page map of units that are free.
+    pub(super) fn purge_metadata(&mut self) {
+        self.purge_map();
         if self.free_slots >= FEW {
-            purged += self.purge_slots();
+            self.purge_slots();
         }
-        purged
     }
 
     /// The entries of free pages are zero, and so is a page that was given back.
-    fn purge_map(&mut self) -> usize {
-        let (mut purged, mut from) = (0, 0);
+    fn purge_map(&mut self) {
+        let mut from = 0;
         while let Some(first) = self.buddy.next_whole(from) {
             let mut end = first + 1;
             while self.buddy.next_whole(end) == Some(end) {
                 end += 1;
             }
             let map = |unit: usize| window::map_address(unit * UNIT_PAGES as usize);
-            purged += purge_inside(map(first), map(end));
+            purge_inside(map(first), map(end));
             from = end;
         }
-        purged
     }
 
     /// Joins the free slots to ranges, lowest first, and gives back the whole
     /// pages in them.
-    fn purge_slots(&mut self) -> usize {
+    fn purge_slots(&mut self) {
         let (start, slots) = self.window.descriptors(DESCRIPTOR_BYTES);
         let Some(length) = memory::round_to_pages(slots.div_ceil(8)) else {
-            return 0;
+            return;
         };
         let Ok(scratch) = memory::map(length) else {
-            return 0;
+            return;
         };
         // SAFETY: the mapping is this long, zeroed, and nobody else's.
         let bits = unsafe { core::slice::from_raw_parts_mut(scratch as *mut u64, length / 8) };
@@ -102,7 +100,7 @@ impl Zone {
             at = word(at, NEXT).load(Ordering::Relaxed);
         }
         let is_free = |slot: usize| bits[slot / 64] >> (slot % 64) & 1 != 0;
-        let (mut purged, mut end) = (0, slots);
+        let mut end = slots;
         self.slots = 0;
         while end > 0 {
             let mut first = end;
@@ -112,7 +110,7 @@ impl Zone {
             if first < end {
                 let address = start + first * DESCRIPTOR_BYTES;
                 self.link_slots(address, end - first);
-                purged += purge_inside(
+                purge_inside(
                     address + (COUNT + 1) * size_of::<usize>(),
                     start + end * DESCRIPTOR_BYTES,
                 );
@@ -121,18 +119,15 @@ impl Zone {
         }
         // SAFETY: the mapping was made above, for this alone.
         unsafe { memory::unmap(scratch, length) };
-        purged
     }
 }
 
 /// Purges the whole OS pages of a range of metadata that holds nothing.
-fn purge_inside(from: usize, to: usize) -> usize {
+fn purge_inside(from: usize, to: usize) {
     let page = memory::page_size().max(PAGE);
     let (from, to) = (from.next_multiple_of(page), to / page * page);
-    // SAFETY: the range describes nothing, and reads of it may find zeros.
-    if from < to && unsafe { fresh::purge(from, to - from) } {
-        to - from
-    } else {
-        0
+    if from < to {
+        // SAFETY: the range describes nothing, and reads of it may find zeros.
+        unsafe { fresh::purge(from, to - from) };
     }
 }

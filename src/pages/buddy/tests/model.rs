@@ -253,7 +253,7 @@ impl Model {
         assert_eq!(hole, self.holes.pop_first());
         let Some(unit) = hole else { return };
         if filled {
-            self.buddy.fill_hole(unit);
+            self.buddy.fill_hole(unit, Backing::Pages);
         } else {
             self.buddy.restore_hole(unit);
         }
