@@ -97,7 +97,12 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
         } else {
             tick::run(process::coarse_milliseconds());
         }
-        alone = thread::is_alone();
+        alone = thread::is_alone().unwrap_or_else(|| {
+            // Should it be the last thread, it must at least be possible to end
+            // the process from outside.
+            thread::take_signals();
+            false
+        });
     }
     thread::exit()
 }

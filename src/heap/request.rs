@@ -4,6 +4,7 @@ use core::ptr;
 
 use super::fast::{Caller, Fresh, allocate, allocate_block};
 use super::{Heap, perturb, report, start};
+use crate::os::limits;
 use crate::pages::{PAGE, fresh, guarded, large, limit, zone};
 use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
 use crate::slab::Slab;
@@ -113,9 +114,11 @@ fn long(size: usize, alignment: usize, heap: Option<&'static Heap>) -> Option<Fr
     };
     fresh.or_else(|| {
         // The address space may be taken by free runs, or by mappings that
-        // are kept: give them up. Beyond the limit more address space is no help.
+        // are kept: give them up. Beyond the limit, or for more than the machine
+        // has, more address space is no help.
         let reclaimed = report::reclaim();
-        let unmapped = limit::allows(size) && zone::lock().unmap(size + alignment) > 0;
+        let helps = limit::allows(size) && size as u64 <= limits::machine();
+        let unmapped = helps && zone::lock().unmap(size + alignment) > 0;
         if !reclaimed && !unmapped {
             return None;
         }

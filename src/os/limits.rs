@@ -22,7 +22,8 @@ pub fn memory_available() -> u64 {
     .unwrap_or(u64::MAX)
 }
 
-fn machine() -> u64 {
+/// The machine's memory in bytes.
+pub fn machine() -> u64 {
     // SAFETY: zeros are a `sysinfo`, which is only numbers.
     let mut info: libc::sysinfo = unsafe { core::mem::zeroed() };
     // SAFETY: `info` is valid for the write.

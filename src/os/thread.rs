@@ -43,21 +43,29 @@ pub fn start(name: &'static CStr, main: extern "C" fn(*mut c_void) -> *mut c_voi
 }
 
 /// Whether the first thread has ended and the calling one is the only other:
-/// without this one the process would have ended, too.
-pub fn is_alone() -> bool {
+/// without this one the process would have ended, too. `None`: it can't be told,
+/// without /proc.
+pub fn is_alone() -> Option<bool> {
     let mut buffer = [0; 1024];
-    let Some(text) = file::read(c"/proc/self/stat", &mut buffer) else {
-        return false;
-    };
+    let text = file::read(c"/proc/self/stat", &mut buffer)?;
     // PID (NAME) STATE and 16 numbers more, then the number of threads; the
     // name may have anything in it.
-    let Some(end) = text.iter().rposition(|&byte| byte == b')') else {
-        return false;
-    };
+    let end = text.iter().rposition(|&byte| byte == b')')?;
     let mut fields = text[end + 1..].split(|&byte| byte == b' ').skip(1);
     let state = fields.next();
     let threads = fields.nth(16);
-    state == Some(b"Z") && threads == Some(b"2")
+    Some(state == Some(b"Z") && threads == Some(b"2"))
+}
+
+/// Has the calling thread take signals, as others do.
+pub fn take_signals() {
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: the set is written by the first call; null is nowhere to store the
+    // old mask.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
+    }
 }
 
 /// Ends the process as the end of its last thread does; see pthread_exit(3).

@@ -188,6 +188,12 @@ pub fn faults_around() -> bool {
     options::fault_around() > PAGE
 }
 
+/// How many pages are resident of a run, of which so many at its start have
+/// been touched.
+pub fn resident_with(touched: usize) -> usize {
+    touched.next_multiple_of(options::fault_around().max(PAGE) / PAGE)
+}
+
 /// Makes pages resident before they are touched one by one: of the memory from
 /// `start` to `end`, the whole steps of `fault_around` that begin between
 /// `from` and `to`.

@@ -323,7 +323,19 @@ impl Window {
     /// [`MapError::Refused`] where there is no memory or the window is full.
     pub fn grow(&mut self, pages: u32, huge: bool) -> Result<PageIndex, MapError> {
         let map = |address, length| fresh::map_at(address, length, Purpose::Blocks(huge));
-        self.grow_with(self::pages(), pages as usize, map)
+        let mut start = self::pages();
+        // A stranger's mapping in the window is skipped in growing strides.
+        let mut stride = UNIT_PAGES as usize;
+        loop {
+            match self.grow_at(start, pages as usize, map) {
+                Ok(()) => return Ok(PageIndex(start as u32)),
+                Err(MapError::Taken) => {
+                    start = (start + stride).next_multiple_of(UNIT_PAGES as usize);
+                    stride *= 2;
+                }
+                Err(MapError::Refused) => return Err(MapError::Refused),
+            }
+        }
     }
 
     /// Maps a pool of `count` pages of 2^`shift` bytes, `pages` of bifold's
@@ -337,49 +349,34 @@ impl Window {
     ) -> Option<(PageIndex, usize)> {
         let pages = pages as usize;
         let map = |address, length| memory::map_hugetlb_at(address, length, shift);
-        let (mut first, mut got, mut step) = (None, 0, count);
+        let start = self::pages().next_multiple_of(pages);
+        let (mut got, mut step) = (0, count);
         while step > 0 && got < count {
-            let next = match first {
-                None => self::pages().next_multiple_of(pages),
-                Some(_) => self::pages(),
-            };
-            match self.grow_with(next, step.min(count - got) * pages, map) {
-                Ok(page) => {
-                    got += step.min(count - got);
-                    first.get_or_insert(page);
-                }
+            step = step.min(count - got);
+            // One behind the other: a stranger's mapping ends the pool.
+            match self.grow_at(start + got * pages, step * pages, map) {
+                Ok(()) => got += step,
                 Err(_) => step /= 2,
             }
         }
-        first.map(|first| (first, got))
+        (got > 0).then_some((PageIndex(start as u32), got))
     }
 
-    fn grow_with(
+    /// Maps pages from `start` on, which is not below the window's end.
+    fn grow_at(
         &mut self,
-        mut start: usize,
+        start: usize,
         pages: usize,
         map: impl Fn(usize, usize) -> Result<(), MapError>,
-    ) -> Result<PageIndex, MapError> {
-        // A stranger's mapping in the window is skipped in growing strides.
-        let mut stride = UNIT_PAGES as usize;
-        loop {
-            let end = start + pages;
-            if end > self.limit {
-                return Err(MapError::Refused);
-            }
-            self.cover(end)?;
-            match map(base() + (start << PAGE_SHIFT), pages << PAGE_SHIFT) {
-                Ok(()) => {
-                    BOUNDS.pages.store(end, Ordering::Relaxed);
-                    return Ok(PageIndex(start as u32));
-                }
-                Err(MapError::Taken) => {
-                    start = (start + stride).next_multiple_of(UNIT_PAGES as usize);
-                    stride *= 2;
-                }
-                Err(MapError::Refused) => return Err(MapError::Refused),
-            }
+    ) -> Result<(), MapError> {
+        let end = start + pages;
+        if end > self.limit {
+            return Err(MapError::Refused);
         }
+        self.cover(end)?;
+        map(base() + (start << PAGE_SHIFT), pages << PAGE_SHIFT)?;
+        BOUNDS.pages.store(end, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Memory for a new descriptor of `size` bytes, zeroed; never given back.

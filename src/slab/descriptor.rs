@@ -10,67 +10,15 @@ use core::ptr;
 
 use super::inbox::Linked;
 use super::interior::reciprocal_of;
+use super::kind::{Kind, State};
 use super::list::{Block, end};
 use super::remote::RemoteQueue;
 use crate::options;
 use crate::pages::zone::{DESCRIPTOR_BYTES, Lease};
-use crate::pages::{PAGE, PageIndex, Run, window};
+use crate::pages::{PAGE, PageIndex, Run, fresh, window};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::folded;
-
-/// What a descriptor describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// Nothing.
-    Nothing = 0,
-    /// A slab of 64 KiB whose blocks are freed by the fast path.
-    Small = 1,
-    /// A longer slab.
-    Medium = 2,
-    /// A run that is one block.
-    Run = 3,
-    /// A slab of either length whose blocks are freed by `heap::watched`, and
-    /// never by the fast path.
-    Watched = 4,
-    /// A run that is one block and is freed there.
-    WatchedRun = 5,
-    /// What the fork has left in the child of a watched slab: the contents are
-    /// gone, and with them the lists. No block is handed out any more.
-    Wiped = 6,
-}
-
-impl Kind {
-    /// Whether it is a slab that blocks are allocated from.
-    #[inline]
-    pub fn is_slab(self) -> bool {
-        matches!(self, Self::Small | Self::Medium | Self::Watched)
-    }
-
-    /// Whether it is a run that is one block.
-    #[inline]
-    pub fn is_run(self) -> bool {
-        matches!(self, Self::Run | Self::WatchedRun)
-    }
-}
-
-/// Where a slab stands with its holder; changed under the holder's lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The class's current slab: blocks are taken from it.
-    Current,
-    /// On the holder's list of slabs with free blocks.
-    Listed,
-    /// No free blocks when last looked at; on no list.
-    Full,
-    /// Was current and wholly free when trim came by; on no list.
-    Parked,
-}
-
-/// The least `rest` of a current slab: how many of its blocks are handed out
-/// is not known, and certainly not none.
-const UNKNOWN: u32 = 1 << 30;
 
 /// What is known of a slab's run as it was taken.
 const CLEAN: u8 = 1;
@@ -284,7 +232,8 @@ impl Slab {
             pages
         } else {
             self.count_unfilled();
-            (self.carved() as usize * self.size()).div_ceil(PAGE) as u32
+            let cut = (self.carved() as usize * self.size()).div_ceil(PAGE);
+            fresh::resident_with(cut).min(pages as usize) as u32
         };
         let lease = Lease {
             run: Run {
@@ -417,50 +366,6 @@ impl Slab {
         self.line.carved.load(Ordering::Relaxed)
     }
 
-    /// The number of blocks that were handed out and are not in the local
-    /// list: live, or in the remote queue. Not for a current slab.
-    pub fn handed_out(&self) -> u32 {
-        // Acquire pairs with the Release in `push`: who finds all blocks
-        // free may give the slab back, and must see the blocks' marks.
-        let counter = self.line.counter.load(Ordering::Acquire);
-        counter.wrapping_add(self.line.rest.load(Ordering::Relaxed))
-    }
-
-    /// Sets the number of frees until the holder must look, and what to add
-    /// to it to get the number of blocks handed out.
-    pub fn arm(&self, counter: u32, rest: u32) {
-        self.line.counter.store(counter, Ordering::Relaxed);
-        self.line.rest.store(rest, Ordering::Relaxed);
-    }
-
-    /// Arms a current slab: so many frees until the holder looks, but at most
-    /// `cap` until it comes by, for whatever else there is to do.
-    pub fn arm_current(&self, frees: u32, cap: u32) {
-        let counter = frees.min(cap);
-        self.arm(counter, UNKNOWN + (frees - counter));
-    }
-
-    /// Arms a current slab for what [`Slab::arm_current`] has left over.
-    /// Returns `false` where that is nothing: the holder is to look.
-    pub fn rearm_current(&self, cap: u32) -> bool {
-        let left = self.line.rest.load(Ordering::Relaxed) - UNKNOWN;
-        if left > 0 {
-            self.arm_current(left, cap);
-        }
-        left > 0
-    }
-
-    /// Has the thread of a current slab come by after `cap` frees. Any thread
-    /// may, under the holder's lock: the owner may be counting down meanwhile,
-    /// and then its count or this is lost, which does no harm.
-    pub fn hasten(&self, cap: u32) {
-        let counter = self.line.counter.load(Ordering::Relaxed);
-        if counter > cap {
-            let rest = self.line.rest.load(Ordering::Relaxed);
-            self.arm(cap, rest + (counter - cap));
-        }
-    }
-
     /// Blocks that other threads have freed.
     pub fn remote(&self) -> &RemoteQueue {
         &self.remote.queue
@@ -474,21 +379,6 @@ impl Slab {
     /// Sets where the slab stands; under the holder's lock.
     pub fn set_state(&self, state: State) {
         self.line.state.set(state);
-    }
-
-    /// How often the current slab was looked at in vain; under the lock.
-    pub fn tries(&self) -> &Cell<u8> {
-        &self.line.tries
-    }
-
-    /// How many frees a current slab has at least between two looks at its
-    /// list. Looking takes as long as the list is, so that after a few every
-    /// look in vain doubles the pause: it stays cheap beside freeing.
-    pub fn pause(&self) -> u32 {
-        match self.line.tries.get() {
-            0..4 => 1,
-            tries => (self.carved() / 16).max(16) << (tries - 3).min(16),
-        }
     }
 
     /// Links of the list of slabs with free blocks; under the lock.

@@ -1,6 +1,7 @@
 //! Whether an address is the start of a block: exact, in four instructions.
 
-use super::descriptor::{BOUND, Kind, RECIPROCAL, Slab};
+use super::descriptor::{BOUND, RECIPROCAL, Slab};
+use super::kind::Kind;
 use crate::sync::folded;
 
 /// The rule by which an offset is tested; see [`Slab::is_block`].

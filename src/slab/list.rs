@@ -4,7 +4,8 @@
 use core::cell::Cell;
 use core::ptr;
 
-use super::descriptor::{COUNTER, Kind, Slab, State};
+use super::descriptor::{COUNTER, Slab};
+use super::kind::{Kind, State};
 use super::remote::Pushed;
 use crate::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 use crate::sync::folded;

@@ -21,10 +21,14 @@
 #[cfg(not(loom))]
 mod carve;
 #[cfg(not(loom))]
+mod counter;
+#[cfg(not(loom))]
 mod descriptor;
 mod inbox;
 #[cfg(not(loom))]
 mod interior;
+#[cfg(not(loom))]
+mod kind;
 #[cfg(not(loom))]
 mod list;
 #[cfg(all(test, loom))]
@@ -34,8 +38,10 @@ mod parked;
 mod remote;
 
 #[cfg(not(loom))]
-pub use descriptor::{Kind, Slab, State};
+pub use descriptor::Slab;
 pub use inbox::Inbox;
+#[cfg(not(loom))]
+pub use kind::{Kind, State};
 #[cfg(not(loom))]
 pub use parked::Emptied;
 pub use remote::Pushed;

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static char own[16 * MIB];
@@ -111,6 +112,31 @@ static void main_thread_ends_first(void) {
 
 static volatile sig_atomic_t signals;
 
+// Without /proc the thread can't tell that it is the last; so it takes signals.
+static void last_without_proc(void) {
+    need_bifold();
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (chroot("/dev/fd") != 0 && chroot("/var/empty") != 0 &&
+            chroot("/mnt") != 0)
+            _exit(EXIT_SKIPPED);
+        let_go(hold(20 * MIB, mixed_sizes));
+        pause_ms(2500);
+        syscall(SYS_exit, 0);
+    }
+    pause_ms(4000);
+    int status;
+    if (waitpid(child, &status, WNOHANG) == child) {
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED);
+        SKIP("can't change the root directory");
+    }
+    CHECK(kill(child, SIGTERM) == 0);
+    pause_ms(500);
+    CHECK_THAT(waitpid(child, &status, WNOHANG) == child, "it takes no SIGTERM");
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
 static void count_signal(int number) {
     (void)number;
     signals++;
@@ -207,5 +233,6 @@ static void gives_way(void) {
 
 MAIN(CASE(idle), CASE(idle_without), CASE(idle_after_fork),
      CASE(child_that_executes), CASE(main_returns), CASE(main_thread_ends),
-     CASE(main_thread_ends_first), CASE(takes_no_signals),
+     CASE(main_thread_ends_first), CASE(last_without_proc),
+     CASE(takes_no_signals),
      CASE(all_files_are_closed), CASE(gives_way))

@@ -16,6 +16,7 @@ const CASES: &[Case] = &[
     ("main_returns", "BIFOLD_BACKGROUND=1"),
     ("main_thread_ends", "BIFOLD_BACKGROUND=1"),
     ("main_thread_ends_first", "BIFOLD_BACKGROUND=1"),
+    ("last_without_proc", "BIFOLD_BACKGROUND=1"),
     ("takes_no_signals", "BIFOLD_BACKGROUND=1"),
     (
         "all_files_are_closed",
