@@ -5,7 +5,7 @@
 //! of dead threads, and last a new slab.
 
 use super::fast::{Caller, Fresh};
-use super::{GONE, Heap, Kind, SHARED, perturb, registry, report, request, start, tick};
+use super::{GONE, Heap, Kind, SHARED, perturb, registry, report, request, tick};
 use crate::pages::{PAGE, fresh, guarded, zone};
 use crate::size_class::{STEP_MAX, SizeClass};
 use crate::slab::{Slab, State};
@@ -30,12 +30,14 @@ pub(super) fn refill_small(size: usize, caller: impl Caller) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
-    start::ensure(caller.settings());
-    let heap = registry::thread_heap();
+    let heap = registry::thread_heap(caller.settings());
     let attempt = || {
         if core::ptr::eq(heap, &GONE) {
-            let _guard = SHARED.lock.lock();
-            SHARED.allocate_under_lock(class)
+            let fresh = {
+                let _guard = SHARED.lock.lock();
+                SHARED.allocate_under_lock(class)
+            };
+            fresh.map(|fresh| perturb::fill_fresh(fresh, class.size()))
         } else {
             let _guard = heap.lock.lock();
             heap.refill(class)
@@ -47,7 +49,7 @@ pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
         .or_else(|| if report::reclaim() { attempt() } else { None })
         .or_else(|| request::run(class.size(), 1, None));
     tick::poll();
-    Some(perturb::fill_fresh(fresh?, class.size()))
+    fresh
 }
 
 /// Makes the pages resident that are about to be cut, with some behind them.

@@ -10,7 +10,7 @@ use core::ptr;
 
 use super::settle::announce;
 use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
-use crate::options;
+use crate::options::{self, Settings};
 use crate::os::protect::Locking;
 use crate::os::{hooks, slot};
 use crate::pages::fresh::{self, Purpose};
@@ -74,14 +74,15 @@ pub(super) fn raw_lock() -> &'static Lock {
     REGISTRY.raw()
 }
 
-/// The calling thread's heap, which it gets now if it has none; [`GONE`]
-/// when its exit hook has run; the shared heap's like when there is no
-/// memory for another heap.
-pub(super) fn thread_heap() -> &'static Heap {
+/// The calling thread's heap, which it gets now if it has none, the options
+/// being read before; [`GONE`] when its exit hook has run; the shared heap's
+/// like when there is no memory for another heap.
+pub(super) fn thread_heap(settings: Option<&Settings>) -> &'static Heap {
     let heap = mine();
     if !ptr::eq(heap, &EMPTY) {
         return heap;
     }
+    super::start(settings);
     let mut registry = REGISTRY.lock();
     let first = !registry.started;
     if first {
