@@ -59,10 +59,10 @@ pub fn read<'a>(name: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
 }
 
 /// Whether a file can be read and written to.
-pub fn exists(name: &CStr) -> bool {
+pub fn is_writable(name: &CStr) -> bool {
     let errno = process::errno();
     // SAFETY: the name is a C string.
-    let exists = unsafe { libc::access(name.as_ptr(), libc::R_OK | libc::W_OK) } == 0;
+    let is_writable = unsafe { libc::access(name.as_ptr(), libc::R_OK | libc::W_OK) } == 0;
     process::set_errno(errno);
-    exists
+    is_writable
 }

@@ -188,7 +188,7 @@ fn cgroup_file(name: &mut [u8; 512]) -> Option<&CStr> {
             second.copy_from_slice(path);
             rest.copy_from_slice(b"/memory.pressure\0");
             let file = CStr::from_bytes_until_nul(place).ok()?;
-            if file::exists(file) {
+            if file::is_writable(file) {
                 found = Some(length);
                 break;
             }
