@@ -3,10 +3,12 @@
 use super::report::live_blocks;
 use super::{Kind, registry};
 use crate::options::{self, Figures};
-use crate::os::{process, smaps, usage};
+use crate::os::file::{self, Second};
+use crate::os::{hooks, process, smaps, usage};
 use crate::pages::{PAGE, guarded, large, window, zone};
 use crate::slab::{self, Slab};
 use crate::stats::{Area, Blocks, Stats};
+use crate::sync::Locked;
 
 /// Fills in all figures, over all threads. The caller holds no lock.
 ///
@@ -28,15 +30,30 @@ pub fn print_stats() {
     stats.write_table(&mut |piece| process::write_stderr(piece.as_bytes()));
 }
 
+/// Standard error by another number: many programs close it when they exit,
+/// before the figures are written.
+static STDERR: Locked<Option<Second>> = Locked::new(None);
+
+/// Has the figures written at the end of the process.
+pub(super) fn print_later() {
+    *STDERR.lock() = Second::of(2);
+    hooks::at_exit(print_at_exit);
+}
+
 /// What `BIFOLD_STATS` asks for at the end of the process.
-pub(super) unsafe extern "C" fn print_at_exit() {
-    if options::stats() != Figures::Json {
-        return print_stats();
-    }
+unsafe extern "C" fn print_at_exit() {
+    let file = match *STDERR.lock() {
+        Some(second) if file::identity_of(2).is_none() => second.number().unwrap_or(2),
+        _ => 2,
+    };
+    let mut write = |piece: &str| process::write_to(file, piece.as_bytes());
     let mut stats = Stats::default();
     measure(&mut stats);
-    stats.write_json(&mut |piece| process::write_stderr(piece.as_bytes()));
-    process::write_stderr(b"\n");
+    if options::stats() == Figures::Json {
+        stats.write_json(&mut write);
+    } else {
+        stats.write_table(&mut write);
+    }
 }
 
 /// Fills in bifold's own figures, over all threads, where there are none yet;

@@ -9,7 +9,6 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::{announce, background, count, perturb};
 use crate::options::{self, Figures, Id, Settings, Source};
-use crate::os::hooks;
 use crate::pages;
 
 const NOT_YET: u8 = 0;
@@ -63,7 +62,7 @@ fn begin(settings: Option<&Settings>) {
         announce::announce();
     }
     if options::stats() != Figures::No {
-        hooks::at_exit(count::print_at_exit);
+        count::print_later();
     }
     if INITIALISED.load(Ordering::Relaxed) {
         background::start();

@@ -66,3 +66,41 @@ pub fn is_writable(name: &CStr) -> bool {
     process::set_errno(errno);
     is_writable
 }
+
+/// The device and inode of an open file; `None`: it is not open.
+pub fn identity_of(number: i32) -> Option<(u64, u64)> {
+    let errno = process::errno();
+    // SAFETY: zeros are a `stat`, which is only numbers.
+    let mut status: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: `status` is valid for the write.
+    let is_open = unsafe { libc::fstat(number, &mut status) } == 0;
+    process::set_errno(errno);
+    is_open.then_some((status.st_dev, status.st_ino))
+}
+
+/// A second number for an open file, closed on exec, and what it is: a program
+/// that closes all its files and opens others makes the number mean another.
+#[derive(Clone, Copy)]
+pub struct Second {
+    number: i32,
+    identity: (u64, u64),
+}
+
+impl Second {
+    /// A second number; `None`: the file is not open, or there are no more.
+    pub fn of(number: i32) -> Option<Self> {
+        let errno = process::errno();
+        // SAFETY: the call takes numbers alone.
+        let second = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+        process::set_errno(errno);
+        Some(Self {
+            number: second,
+            identity: identity_of(second)?,
+        })
+    }
+
+    /// The number, if it still means that file.
+    pub fn number(&self) -> Option<i32> {
+        (identity_of(self.number) == Some(self.identity)).then_some(self.number)
+    }
+}

@@ -57,7 +57,7 @@ impl Opened {
             self.identity.0.load(Ordering::Relaxed),
             self.identity.1.load(Ordering::Relaxed),
         );
-        if file >= 0 && identity_of(file) == Some(identity) {
+        if file >= 0 && file::identity_of(file) == Some(identity) {
             // SAFETY: the file is a trigger that the parent opened, and nobody
             // here waits for it.
             unsafe { libc::close(file) };
@@ -110,7 +110,9 @@ impl<'a> Pressure<'a> {
     /// whether that is so.
     pub fn wait(&mut self, milliseconds: u64) -> bool {
         for trigger in &mut self.triggers {
-            if trigger.is_some_and(|trigger| identity_of(trigger.file) != Some(trigger.identity)) {
+            if trigger
+                .is_some_and(|trigger| file::identity_of(trigger.file) != Some(trigger.identity))
+            {
                 *trigger = None;
             }
         }
@@ -158,16 +160,8 @@ fn arm(name: &CStr, line: &[u8]) -> Option<Trigger> {
     let file = armed?;
     Some(Trigger {
         file,
-        identity: identity_of(file)?,
+        identity: file::identity_of(file)?,
     })
-}
-
-/// The device and number of an open file.
-fn identity_of(file: i32) -> Option<(u64, u64)> {
-    // SAFETY: zeros are a `stat`, which is only numbers.
-    let mut status: libc::stat = unsafe { core::mem::zeroed() };
-    // SAFETY: `status` is valid for the write.
-    (unsafe { libc::fstat(file, &mut status) } == 0).then_some((status.st_dev, status.st_ino))
 }
 
 /// The pressure file of the process's cgroup, in either place where the second

@@ -6,16 +6,21 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{MembarrierCommand, futex, membarrier};
 
-/// Writes bytes to standard error with write(2), as far as the kernel takes
-/// them; no stdio, `errno` kept.
+/// Writes bytes to standard error, as [`write_to`].
+pub fn write_stderr(bytes: &[u8]) {
+    write_to(2, bytes);
+}
+
+/// Writes bytes to an open file with write(2), as far as the kernel takes them;
+/// no stdio, `errno` kept.
 ///
 /// By a system call: the C library's function is a point where a thread can be
 /// cancelled, and some of what is told is told under a lock.
-pub fn write_stderr(mut bytes: &[u8]) {
+pub fn write_to(file: i32, mut bytes: &[u8]) {
     let errno = errno();
     while !bytes.is_empty() {
         // SAFETY: the pointer and length are a slice's.
-        let written = unsafe { libc::syscall(libc::SYS_write, 2, bytes.as_ptr(), bytes.len()) };
+        let written = unsafe { libc::syscall(libc::SYS_write, file, bytes.as_ptr(), bytes.len()) };
         match written {
             1.. => bytes = &bytes[written as usize..],
             _ => break,

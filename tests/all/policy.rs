@@ -4,6 +4,7 @@
 //! Cases that mostly wait run side by side.
 
 mod arenas;
+mod at_exit;
 mod background;
 mod cgroup;
 mod faults;
