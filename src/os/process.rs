@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{MembarrierCommand, futex, membarrier};
 
-/// Writes bytes to standard error, as [`write_to`].
+/// Writes bytes to standard error with write(2), as far as the kernel takes
+/// them; no stdio, `errno` kept.
 pub fn write_stderr(bytes: &[u8]) {
     write_to(2, bytes);
 }
