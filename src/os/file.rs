@@ -58,6 +58,21 @@ pub fn read<'a>(name: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     Some(&buffer[..length])
 }
 
+/// Where the second version's hierarchy of cgroups may be.
+pub const CGROUP_ROOTS: [&[u8]; 2] = [b"/sys/fs/cgroup", b"/sys/fs/cgroup/unified"];
+
+/// A file's name from its parts; `None`: it is longer than `buffer`.
+pub fn name_of<'a>(parts: &[&[u8]], buffer: &'a mut [u8]) -> Option<&'a CStr> {
+    let mut length = 0;
+    for part in parts {
+        let place = buffer.get_mut(length..length + part.len())?;
+        place.copy_from_slice(part);
+        length += part.len();
+    }
+    *buffer.get_mut(length)? = 0;
+    CStr::from_bytes_until_nul(buffer).ok()
+}
+
 /// Whether a file can be read and written to.
 pub fn is_writable(name: &CStr) -> bool {
     let errno = process::errno();

@@ -3,8 +3,6 @@
 //! References: getrlimit(2), sysinfo(2), cgroups(7), and the kernel's
 //! `cgroup-v1/memory` and `cgroup-v2` pages.
 
-use core::ffi::CStr;
-
 use super::file;
 
 /// The least of the machine's memory, the limits of the process's memory
@@ -60,7 +58,7 @@ fn cgroup() -> u64 {
             continue;
         };
         if controllers.is_empty() {
-            for root in [&b"/sys/fs/cgroup"[..], b"/sys/fs/cgroup/unified"] {
+            for root in file::CGROUP_ROOTS {
                 least = least.min(upwards(root, path, b"/memory.max"));
             }
         } else if controllers
@@ -92,19 +90,10 @@ fn upwards(root: &[u8], path: &[u8], name: &[u8]) -> u64 {
 }
 
 fn number_in(parts: &[&[u8]]) -> u64 {
-    let mut name = [0; 1024];
-    let mut length = 0;
-    for part in parts {
-        let Some(place) = name.get_mut(length..length + part.len()) else {
-            return u64::MAX;
-        };
-        place.copy_from_slice(part);
-        length += part.len();
-    }
-    let Ok(name) = CStr::from_bytes_until_nul(&name) else {
+    let (mut name, mut buffer) = ([0; 1024], [0; 64]);
+    let Some(name) = file::name_of(parts, &mut name) else {
         return u64::MAX;
     };
-    let mut buffer = [0; 64];
     // "max" is no number, and no limit.
     file::read(name, &mut buffer)
         .and_then(|text| core::str::from_utf8(text.trim_ascii()).ok())

@@ -13,6 +13,7 @@ use super::{file, process};
 /// The system's file, and the cgroup's.
 const FILES: usize = 2;
 const SYSTEM: &CStr = c"/proc/pressure/memory";
+const PRESSURE: &[u8] = b"/memory.pressure";
 
 /// An open pressure file, and what it is, since a program that closes all its
 /// files and opens others makes the number mean another.
@@ -172,21 +173,9 @@ fn cgroup_file(name: &mut [u8; 512]) -> Option<&CStr> {
     let path = groups
         .split(|&byte| byte == b'\n')
         .find_map(|line| line.strip_prefix(b"0::"))?;
-    let mut found = None;
-    for root in [&b"/sys/fs/cgroup"[..], b"/sys/fs/cgroup/unified"] {
-        let length = root.len() + path.len() + b"/memory.pressure\0".len();
-        if let Some(place) = name.get_mut(..length) {
-            let (first, rest) = place.split_at_mut(root.len());
-            first.copy_from_slice(root);
-            let (second, rest) = rest.split_at_mut(path.len());
-            second.copy_from_slice(path);
-            rest.copy_from_slice(b"/memory.pressure\0");
-            let file = CStr::from_bytes_until_nul(place).ok()?;
-            if file::is_writable(file) {
-                found = Some(length);
-                break;
-            }
-        }
-    }
-    CStr::from_bytes_until_nul(&name[..found?]).ok()
+    let root = file::CGROUP_ROOTS.into_iter().find(|root| {
+        let file = file::name_of(&[root, path, PRESSURE], name);
+        file.is_some_and(file::is_writable)
+    })?;
+    file::name_of(&[root, path, PRESSURE], name)
 }

@@ -12,7 +12,7 @@ use rustix::mm::{
     mmap_anonymous, mprotect, munlock,
 };
 
-use super::{memory, process};
+use super::{limits, memory, process};
 
 /// When locked pages get memory behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,17 +179,11 @@ pub fn find_resident(address: usize, pages: &mut [u8]) {
 /// The bytes that the process may lock (`RLIMIT_MEMLOCK`); `None`: any number,
 /// since there is no limit or the process may exceed it (`CAP_IPC_LOCK`).
 pub fn lock_limit() -> Option<usize> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is valid for the write. The call cannot fail for a
-    // resource that every kernel knows, so errno stays.
-    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
-    if limit.rlim_cur == libc::RLIM_INFINITY || may_exceed_limits() {
-        return None;
+    match limits::resource(libc::RLIMIT_MEMLOCK) {
+        libc::RLIM_INFINITY => None,
+        _ if may_exceed_limits() => None,
+        limit => Some(limit as usize),
     }
-    Some(limit.rlim_cur as usize)
 }
 
 /// Whether the calling thread has `CAP_IPC_LOCK`.
