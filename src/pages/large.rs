@@ -84,6 +84,8 @@ impl Large {
 pub struct Mapping {
     /// Where the block starts.
     pub address: usize,
+    /// Its bytes.
+    pub length: usize,
     /// Whether it reads as zero.
     pub clean: bool,
 }
@@ -109,15 +111,18 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
     } else {
         map_aligned(length, alignment)
     }?;
+    let Mapping {
+        address, length, ..
+    } = mapping;
     let entered = enter(Entry {
-        address: mapping.address,
+        address,
         length,
         holder,
         guarded: false,
     });
     if !entered {
         unmap_all(&[Kept {
-            address: mapping.address,
+            address,
             length,
             since: 0,
         }]);
@@ -146,6 +151,7 @@ pub fn allocate_guarded(
     }
     entered.then_some(Mapping {
         address,
+        length,
         clean: true,
     })
 }

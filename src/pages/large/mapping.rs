@@ -17,6 +17,7 @@ pub(super) fn map(length: usize) -> Option<Mapping> {
     })?;
     Some(Mapping {
         address,
+        length,
         clean: true,
     })
 }
@@ -77,5 +78,9 @@ pub(super) fn map_aligned(length: usize, alignment: usize) -> Option<Mapping> {
         }
     }
     limit::uncharge(slack);
-    Some(Mapping { address, ..mapping })
+    Some(Mapping {
+        address,
+        length,
+        ..mapping
+    })
 }
