@@ -164,10 +164,16 @@ impl Zone {
     pub fn take(&mut self, pages: u32, alignment: u32) -> Option<Lease> {
         debug_assert!((1..=UNIT_PAGES).contains(&pages) && alignment <= UNIT_PAGES);
         let descriptor = self.take_slot()?;
-        let run = if pages.is_power_of_two() || alignment > 1 {
+        let run = if alignment > 1 {
             self.take_aligned(pages, alignment)
         } else {
-            self.take_dense(pages)
+            self.buddy.take_dirty(pages).or_else(|| {
+                if pages.is_power_of_two() {
+                    self.take_aligned(pages, 1)
+                } else {
+                    self.take_dense(pages)
+                }
+            })
         };
         let run = run.or_else(|| self.take_last(pages, alignment));
         let Some(run) = run else {

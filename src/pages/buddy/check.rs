@@ -15,7 +15,7 @@ struct Seen {
 
 impl Buddy {
     /// Whether the bits below `units` are consistent: no page is in two free
-    /// runs, buddies are joined, states agree with the clean bits, and the
+    /// runs, those in one are marked free, buddies are joined, states agree with the clean bits, and the
     /// tree and the counters say what the units say.
     pub fn is_valid(&mut self, units: usize) -> bool {
         let (mut free, mut clean) = (0, 0);
@@ -65,7 +65,7 @@ impl Buddy {
                 seen.clean += (page..page + (1 << order)).filter(is_clean).count();
             }
         }
-        Some(seen)
+        (covered == self.unit(unit).pages).then_some(seen)
     }
 
     /// The state of the free run of an order at a page, if there is one;
