@@ -6,7 +6,7 @@ use super::fast::{Caller, Fresh, allocate, allocate_block};
 use super::{Heap, perturb, report, start};
 use crate::os::limits;
 use crate::pages::{PAGE, fresh, guarded, large, limit, zone};
-use crate::size_class::{GRAIN, MEDIUM_MAX, STEP_MAX, SizeClass};
+use crate::size_class::{GRAIN, STEP_MAX, SizeClass};
 use crate::slab::Slab;
 
 /// The most that a request may ask for, in bytes: PTRDIFF_MAX.
@@ -38,8 +38,8 @@ pub fn allocate_aligned(size: usize, alignment: usize, caller: impl Caller) -> *
 
 #[inline(never)]
 fn allocate_overaligned(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
-    match class_for(size, alignment) {
-        Some(class) => allocate(class.size(), caller),
+    match aligned_size(size, alignment) {
+        Some(size) => allocate(size, caller),
         None => allocate_long(size, alignment, caller),
     }
 }
@@ -86,12 +86,19 @@ impl Fresh {
     }
 }
 
-/// The class that serves a request; `None` where it takes a run or more.
-fn class_for(size: usize, alignment: usize) -> Option<SizeClass> {
-    if alignment > PAGE || size > MEDIUM_MAX {
+/// What to ask a slab for that serves a request; `None` where it takes a run or
+/// more.
+#[inline]
+fn aligned_size(size: usize, alignment: usize) -> Option<usize> {
+    if alignment > PAGE {
         return None;
     }
-    SizeClass::for_aligned(size, alignment)
+    SizeClass::aligned_size(size, alignment)
+}
+
+/// The class that serves a request; `None` where it takes a run or more.
+fn class_for(size: usize, alignment: usize) -> Option<SizeClass> {
+    aligned_size(size, alignment).map(SizeClass::for_medium)
 }
 
 /// A run or a large block, for an explicit heap or for nobody in particular.
