@@ -7,7 +7,7 @@
 
 use super::tree::kind_of;
 use super::unit::State;
-use super::{Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
+use super::{Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES, Unit};
 
 /// The words of a bit for each page of a unit.
 const WORDS: usize = UNIT_PAGES as usize / 64;
@@ -18,7 +18,7 @@ const MOST_PASSED: u32 = 64;
 
 impl Buddy {
     /// Takes `pages` pages, at most a unit, that are all dirty, from the lowest
-    /// of a few units that may have them.
+    /// of a few units that may have them, or from one and the next.
     pub fn take_dirty(&mut self, pages: u32) -> Option<Run> {
         debug_assert!((1..=UNIT_PAGES).contains(&pages));
         // Wherever it begins, a range holds an aligned run of half its length.
@@ -34,9 +34,14 @@ impl Buddy {
                 continue;
             }
             searched += 1;
-            let dirty: [u64; WORDS] = core::array::from_fn(|i| unit.pages[i] & !unit.clean[i]);
-            let Some(place) = first_range(dirty, pages) else {
-                unit.tried = u64::from(pages);
+            let dirty = unit.dirty_pages();
+            let place = first_range(dirty, pages).or_else(|| {
+                let here = dirty[WORDS - 1].leading_ones();
+                (here > 0 && here + self.dirty_at_start(index + 1) >= pages)
+                    .then_some(UNIT_PAGES - here)
+            });
+            let Some(place) = place else {
+                self.unit(index).tried = u64::from(pages);
                 continue;
             };
             let first = PageIndex(index as u32 * UNIT_PAGES + place);
@@ -50,11 +55,32 @@ impl Buddy {
         None
     }
 
-    /// Notes that there may be longer ranges where these pages were freed.
+    /// How many pages are dirty and free from a unit's start on, if there is
+    /// such a unit.
+    fn dirty_at_start(&mut self, index: usize) -> u32 {
+        let kinds = kind_of(State::Dirty, 0)..=kind_of(State::Dirty, MAX_ORDER);
+        if self.next_marked_any(kinds, index) != Some(index) {
+            return 0;
+        }
+        let dirty = self.unit(index).dirty_pages();
+        let whole = dirty.iter().take_while(|&&word| word == u64::MAX).count();
+        let rest = dirty.get(whole).map_or(0, |word| word.trailing_ones());
+        whole as u32 * 64 + rest
+    }
+
+    /// Notes that there may be longer ranges where these pages were freed, or
+    /// up to there.
     pub(super) fn forget_tries(&mut self, first: u32, pages: u32) {
-        for unit in first / UNIT_PAGES..(first + pages).div_ceil(UNIT_PAGES) {
+        for unit in first.saturating_sub(1) / UNIT_PAGES..(first + pages).div_ceil(UNIT_PAGES) {
             self.unit(unit as usize).tried = 0;
         }
+    }
+}
+
+impl Unit {
+    /// The pages that are free and may be resident.
+    fn dirty_pages(&self) -> [u64; WORDS] {
+        core::array::from_fn(|i| self.pages[i] & !self.clean[i])
     }
 }
 
