@@ -15,6 +15,8 @@ use crate::sync::forking;
 
 /// Takes all locks, in the order of the slow paths.
 pub(super) unsafe extern "C" fn prepare() {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     raw_lock().hold();
     // SAFETY: the registry's lock is held.
     unsafe { for_each_unlocked(|heap| heap.lock.hold()) };
@@ -25,6 +27,8 @@ pub(super) unsafe extern "C" fn prepare() {
 
 /// Releases them in the parent.
 pub(super) unsafe extern "C" fn parent() {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     forking(false);
     // SAFETY: `prepare` took all of these in this thread.
     unsafe {
@@ -37,6 +41,8 @@ pub(super) unsafe extern "C" fn parent() {
 
 /// Releases them in the child, and buries the threads that are not there.
 pub(super) unsafe extern "C" fn child() {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     forking(false);
     let mut orphans = false;
     // SAFETY: this is the process's only thread, and `prepare` has seen to

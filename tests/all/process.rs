@@ -1,6 +1,7 @@
 //! Processes and threads: fork, the start and the end of programs and threads,
 //! limits, and the ways to start.
 
+mod memcheck;
 mod proc_limits;
 mod proc_options;
 mod proc_overcommit;
