@@ -6,6 +6,7 @@
 
 mod double;
 mod pointer;
+mod signal;
 
 use std::os::unix::process::ExitStatusExt;
 
