@@ -25,6 +25,8 @@ pub fn write_to(file: i32, mut bytes: &[u8]) {
         let written = unsafe { libc::syscall(libc::SYS_write, file, bytes.as_ptr(), bytes.len()) };
         match written {
             1.. => bytes = &bytes[written as usize..],
+            // A handler that the program has installed without SA_RESTART.
+            -1 if self::errno() == libc::EINTR => {}
             _ => break,
         }
     }

@@ -108,6 +108,14 @@ cases! { proc_spawn:
     programs_of_the_same_kind
 }
 
+cases! { proc_signals:
+    handler_allocates
+    handler_allocates_on_another_stack
+    blocked_while_the_thread_allocates
+    handler_does_not_allocate
+    writing_is_interrupted
+}
+
 /// The library loaded by the program, and not preloaded.
 mod proc_dlopen {
     use super::*;
