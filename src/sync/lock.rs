@@ -23,11 +23,12 @@ const CONTENDED: usize = 1;
 /// instructions long, unless they map memory.
 const SPINS: u32 = 60;
 
-/// The thread that is between fork's handlers and holds every lock; 0 mostly.
+/// The thread that is between fork's handlers and holds locks, all of them or some;
+/// 0 mostly.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
 
-/// Says that the calling thread holds every lock for a fork, or, with
-/// `false`, that it is over.
+/// Says that what the calling thread holds from now on it holds for a fork, so that
+/// nothing under it is half done; or, with `false`, that it is over.
 pub fn forking(begins: bool) {
     let thread = if begins {
         process::thread_identity()
@@ -87,10 +88,10 @@ impl Lock {
     #[cold]
     fn wait(&self) -> bool {
         let me = process::thread_identity();
-        if FORKING.load(Ordering::Relaxed) == me {
-            return false;
-        }
         if self.word.load(Ordering::Relaxed) & !CONTENDED == me {
+            if FORKING.load(Ordering::Relaxed) == me {
+                return false;
+            }
             die(
                 "malloc or free in a signal handler that interrupted malloc or free",
                 self as *const Self as usize,

@@ -113,6 +113,7 @@ cases! { proc_signals:
     handler_allocates_on_another_stack
     blocked_while_the_thread_allocates
     handler_does_not_allocate
+    handler_allocates_in_fork
     writing_is_interrupted
 }
 

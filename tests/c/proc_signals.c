@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
-#include <time.h>
+#include <sys/wait.h>
 
 static const size_t sizes[] = {1, 24, 100, 600, 3000, 20000, 70000, 300000};
 
@@ -156,6 +156,30 @@ static void handler_does_not_allocate(void) {
     stop_threads();
 }
 
+// fork is a function that a handler may interrupt and allocate all the same.
+static void handler_allocates_in_fork(void) {
+    handle(SIGALRM, allocate_and_free, SA_RESTART);
+    start_threads();
+    mask(SIG_BLOCK);
+    struct itimerval every = {{0, 500}, {0, 500}};
+    CHECK(setitimer(ITIMER_REAL, &every, NULL) == 0);
+    for (int i = 0; i < 500; i++) {
+        mask(SIG_UNBLOCK);
+        pid_t child = fork();
+        mask(SIG_BLOCK);
+        CHECK(child >= 0);
+        if (child == 0) {
+            allocate_and_free(0);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK_THAT(status == 0, "child: status %x", status);
+    }
+    CHECK(handled > 0);
+    stop_threads();
+}
+
 static int pipe_ends[2];
 static char drained[MIB];
 static size_t drained_bytes;
@@ -202,4 +226,4 @@ static void writing_is_interrupted(void) {
 
 MAIN(CASE(handler_allocates), CASE(handler_allocates_on_another_stack),
      CASE(blocked_while_the_thread_allocates), CASE(handler_does_not_allocate),
-     CASE(writing_is_interrupted))
+     CASE(handler_allocates_in_fork), CASE(writing_is_interrupted))
