@@ -7,6 +7,7 @@
 mod double;
 mod pointer;
 mod signal;
+mod write;
 
 use std::os::unix::process::ExitStatusExt;
 
