@@ -1,4 +1,4 @@
-//! What the layers above call, as it is; [`super::memcheck`] has the same by the
+//! What the layers above call, as it is; `memcheck` has the same by the
 //! same names for a program that is watched by valgrind.
 
 pub use super::fast::{allocate, free, free_sized};

@@ -1,6 +1,6 @@
 //! The doors for a program that runs under valgrind: memcheck is told what is a
 //! block, and finds leaks, overruns, reads of freed and of uninitialised memory.
-//! Elsewhere they are those of [`super::doors`], a test away.
+//! Elsewhere they are those of `doors`, a test away.
 //!
 //! ```text
 //!   | what was asked for | forbidden: 8 bytes at least | the size asked for |
@@ -41,7 +41,7 @@ const FREED: usize = usize::MAX;
 static QUEUE: [AtomicPtr<u8>; WAITING] = [const { AtomicPtr::new(ptr::null_mut()) }; WAITING];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// [`fast::allocate`].
+/// `fast::allocate`.
 #[inline]
 pub fn allocate(size: usize, caller: impl Caller) -> *mut u8 {
     if valgrind::is_running() {
@@ -51,7 +51,7 @@ pub fn allocate(size: usize, caller: impl Caller) -> *mut u8 {
     }
 }
 
-/// [`request::allocate_aligned`].
+/// `request::allocate_aligned`.
 #[inline]
 pub fn allocate_aligned(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     if valgrind::is_running() {
@@ -61,7 +61,7 @@ pub fn allocate_aligned(size: usize, alignment: usize, caller: impl Caller) -> *
     }
 }
 
-/// [`request::allocate_zeroed`].
+/// `request::allocate_zeroed`.
 #[inline]
 pub fn allocate_zeroed(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     if valgrind::is_running() {
@@ -137,7 +137,7 @@ fn pool_of(found: Found, block: *mut u8) -> Option<&'static Heap> {
     Heap::from_id(holder).filter(|heap| heap.kind() == Kind::Explicit)
 }
 
-/// [`fast::free`].
+/// `fast::free`.
 ///
 /// # Safety
 ///
@@ -154,7 +154,7 @@ pub unsafe fn free(address: *mut u8) {
     }
 }
 
-/// [`fast::free_sized`].
+/// `fast::free_sized`.
 ///
 /// # Safety
 ///
@@ -211,7 +211,7 @@ fn wait(found: Found, block: *mut u8) -> *mut u8 {
     QUEUE[place].swap(block, Ordering::AcqRel)
 }
 
-/// [`resize::reallocate`], always to another place.
+/// `resize::reallocate`, always to another place.
 ///
 /// # Safety
 ///
@@ -266,7 +266,7 @@ unsafe fn replace(old: *mut u8, new: *mut u8, bytes: usize) -> *mut u8 {
     new
 }
 
-/// [`resize::relocate`].
+/// `resize::relocate`.
 ///
 /// # Safety
 ///
@@ -286,7 +286,7 @@ pub unsafe fn relocate(
     unsafe { replace(block, new, usable.min(size)) }
 }
 
-/// [`lookup::usable_size`]: under valgrind no more than was asked for.
+/// `lookup::usable_size`: under valgrind no more than was asked for.
 pub fn usable_size(address: *mut u8) -> usize {
     if address.is_null() || !valgrind::is_running() {
         return lookup::usable_size(address);
@@ -302,7 +302,7 @@ pub fn usable_size(address: *mut u8) -> usize {
     size
 }
 
-/// [`registry::create`].
+/// `registry::create`.
 pub fn create(locking: Option<Locking>) -> Option<&'static Heap> {
     let _quiet = Quiet::begin();
     let heap = registry::create(locking)?;
@@ -310,7 +310,7 @@ pub fn create(locking: Option<Locking>) -> Option<&'static Heap> {
     Some(heap)
 }
 
-/// [`registry::destroy`].
+/// `registry::destroy`.
 ///
 /// # Safety
 ///
