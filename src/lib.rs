@@ -79,6 +79,8 @@
 //! # Features
 //!
 //! * `checks` (default): the tests of addresses and double frees on every free.
+//! * `valgrind`: tells valgrind's memcheck what is a block, so that it finds leaks,
+//!   overruns and reads of freed and uninitialised memory.
 //! * `allocator-api2`: [`Heap`] and [`Bifold`] as `allocator_api2` allocators.
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![cfg_attr(loom, allow(dead_code, unused_imports))]

@@ -14,6 +14,8 @@ use crate::sync::Locked;
 ///
 /// In place, as in [`count`]: figures are long, and a thread's stack may be short.
 pub fn measure(stats: &mut Stats) {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     count(stats);
     let ranges = Ranges::here();
     stats.window.resident = usage::resident(ranges.window.0, ranges.window.1);
@@ -59,6 +61,8 @@ unsafe extern "C" fn print_at_exit() {
 /// Fills in bifold's own figures, over all threads, where there are none yet;
 /// nothing that the kernel says.
 pub fn count(stats: &mut Stats) {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     let (mut slab_bytes, mut uncut, mut free_blocks, mut guards) = (0, 0, 0, 0);
     registry::for_each(|heap| {
         stats.heaps += usize::from(heap.kind() != Kind::Shared);

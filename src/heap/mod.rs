@@ -24,6 +24,8 @@
 //!  park        trim of a slab that a live thread has as its current one
 //!  count       figures over all threads
 //!  perturb     blocks filled with nonsense
+//!  doors       what the layers above call
+//!  memcheck    the same for a program that runs under valgrind
 //! ```
 //!
 //! A heap's fast-path words are written by its thread alone. Everything else
@@ -34,11 +36,15 @@
 mod announce;
 mod background;
 mod count;
+#[cfg(not(feature = "valgrind"))]
+mod doors;
 mod fast;
 mod fork;
 mod lists;
 mod locked;
 mod lookup;
+#[cfg(feature = "valgrind")]
+mod memcheck;
 mod park;
 mod perturb;
 mod refill;
@@ -64,12 +70,18 @@ use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 pub use count::{count, measure, print_stats};
-pub use fast::{Caller, Null, Program, allocate, free, free_sized};
-pub use lookup::usable_size;
-pub use registry::{create, destroy};
+#[cfg(not(feature = "valgrind"))]
+pub use doors::{
+    allocate, allocate_aligned, allocate_zeroed, create, destroy, free, free_sized, reallocate,
+    relocate, usable_size,
+};
+pub use fast::{Caller, Null, Program};
+#[cfg(feature = "valgrind")]
+pub use memcheck::{
+    allocate, allocate_aligned, allocate_zeroed, create, destroy, free, free_sized, reallocate,
+    relocate, usable_size,
+};
 pub use report::trim;
-pub use request::{allocate_aligned, allocate_zeroed};
-pub use resize::{reallocate, relocate};
 pub use start::{ensure as start, set_parameter};
 
 /// What a heap serves.

@@ -115,6 +115,8 @@ fn are_enough() -> bool {
 
 /// The C library's call at a thread's end.
 unsafe extern "C" fn at_thread_exit(heap: *mut c_void) {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     // Destructors that run after this one may still allocate and free.
     slot::set(GONE.id());
     if let Some(heap) = Heap::from_id(heap.cast()) {

@@ -38,6 +38,8 @@ pub fn trim() -> usize {
 
 /// [`trim`], but for so many bytes that stay.
 pub(super) fn trim_beyond(spare: usize) -> usize {
+    #[cfg(feature = "valgrind")]
+    let _quiet = crate::os::valgrind::Quiet::begin();
     let mut purged = 0;
     registry::for_each(|heap| {
         heap.give_back_free_slabs();

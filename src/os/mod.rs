@@ -15,3 +15,5 @@ pub mod slot;
 pub mod smaps;
 pub mod thread;
 pub mod usage;
+#[cfg(feature = "valgrind")]
+pub mod valgrind;

@@ -8,6 +8,8 @@ use super::window::PAGE;
 use crate::options::{self, Advice, HugePages, Id, Lock};
 use crate::os::memory::{self, MapError, Purging};
 use crate::os::protect::{self, Locking};
+#[cfg(feature = "valgrind")]
+use crate::os::valgrind;
 use crate::os::{limits, process};
 use crate::text::Text;
 
@@ -74,6 +76,8 @@ pub unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Map
 
 /// Does with a new mapping what the options want, or unmaps it.
 fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
+    #[cfg(feature = "valgrind")]
+    tell_valgrind(address, length, purpose);
     advise(address, length, purpose);
     if let Some(locking) = locking() {
         // SAFETY: the mapping is new; locking it changes no contents.
@@ -89,6 +93,14 @@ fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapErro
         unsafe { memory::populate(address, length) };
     }
     Ok(())
+}
+
+/// Nothing in new memory is the program's before it is a block.
+#[cfg(feature = "valgrind")]
+fn tell_valgrind(address: usize, length: usize, purpose: Purpose) {
+    if purpose != Purpose::Large {
+        valgrind::forbid(address, length);
+    }
 }
 
 /// Maps a range of blocks' memory anew, as clean as it was at first. Returns

@@ -27,7 +27,7 @@ use mapping::{map, map_aligned, remap};
 use threshold::adapt;
 
 pub use kept::{release_kept, tick};
-pub use threshold::{start, threshold};
+pub use threshold::threshold;
 
 /// The longest request that can be a run, in bytes.
 pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
@@ -88,6 +88,14 @@ pub struct Mapping {
     pub length: usize,
     /// Whether it reads as zero.
     pub clean: bool,
+}
+
+/// Goes by the options from now on.
+pub fn start() {
+    // Addresses that were given back are no pointers to what is there by now.
+    #[cfg(feature = "valgrind")]
+    crate::os::valgrind::forbid(&raw const LARGE as usize, size_of_val(&LARGE));
+    threshold::start();
 }
 
 /// The lock of the large blocks itself, for fork.

@@ -48,8 +48,10 @@ const STEP: usize = 64 << 10;
 ///
 /// The first suits 47 address bits and more: far from the places where the
 /// kernel puts programs, libraries and mappings, and from those that
-/// sanitizers use. The second suits 39 bits.
-const PLACES: [(usize, u32, usize); 2] = [
+/// sanitizers use. The second suits 39 bits, and ThreadSanitizer, which shadows
+/// it as a program's own memory.
+const PLACES: &[(usize, u32, usize)] = &[
+    #[cfg(not(bifold_tsan))]
     (0x1100_0000_0000, 16, 1 << 28),
     (0x10_0000_0000, 6, 1 << 24),
 ];
@@ -131,7 +133,7 @@ pub fn is_outside(base: usize, address: usize) -> bool {
 #[inline(always)]
 fn is_beyond(page: usize) -> bool {
     // As in `folded`: the comparison takes its operand from memory.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(bifold_tsan)))]
     {
         // SAFETY: a load of an aligned word; `repr(C)` gives its place.
         unsafe {
@@ -146,7 +148,7 @@ fn is_beyond(page: usize) -> bool {
         }
         false
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
     {
         page >= pages()
     }
@@ -256,7 +258,7 @@ impl Window {
     pub fn open(&mut self, pages: u32) -> Result<u32, MapError> {
         debug_assert!(!is_open());
         let seed = process::random_seed();
-        for (lowest, random_bits, limit) in PLACES {
+        for &(lowest, random_bits, limit) in PLACES {
             for attempt in 0..4u64 {
                 let random = (seed >> (random_bits as u64 * attempt % 32)) as usize;
                 let base = lowest + (random & ((1 << random_bits) - 1)) * GIB;

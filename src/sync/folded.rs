@@ -5,12 +5,15 @@
 //! that another thread may write is atomic, that is one instruction in five;
 //! so these few are written out. Each is a relaxed access to one field of a
 //! structure, as the portable form beside it says.
+//!
+//! ThreadSanitizer sees no assembly: with `--cfg bifold_tsan` it gets the portable
+//! form.
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
 use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// The field of type `$type` at an offset in a structure.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
 macro_rules! field {
     ($at:expr, $offset:expr, $type:ty) => {
         // SAFETY: the caller promises a field of this type there.
@@ -25,7 +28,7 @@ macro_rules! field {
 /// There is a pointer there.
 #[inline(always)]
 pub unsafe fn differs<const OFFSET: usize>(at: *const (), value: *const ()) -> bool {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(bifold_tsan)))]
     {
         // SAFETY: a load of an aligned word, as the caller promises.
         unsafe {
@@ -41,7 +44,7 @@ pub unsafe fn differs<const OFFSET: usize>(at: *const (), value: *const ()) -> b
         }
         false
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
     {
         field!(at, OFFSET, AtomicPtr<()>).load(Ordering::Relaxed) != value.cast_mut()
     }
@@ -58,7 +61,7 @@ pub unsafe fn product_exceeds<const BY: usize, const LIMIT: usize>(
     at: *const (),
     factor: u64,
 ) -> bool {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(bifold_tsan)))]
     {
         // SAFETY: loads of aligned words, as the caller promises.
         unsafe {
@@ -76,7 +79,7 @@ pub unsafe fn product_exceeds<const BY: usize, const LIMIT: usize>(
         }
         false
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
     {
         let by = field!(at, BY, AtomicU64).load(Ordering::Relaxed);
         let limit = field!(at, LIMIT, AtomicU64).load(Ordering::Relaxed);
@@ -92,7 +95,7 @@ pub unsafe fn product_exceeds<const BY: usize, const LIMIT: usize>(
 /// There is a 32-bit word there that only the calling thread writes.
 #[inline(always)]
 pub unsafe fn count_down<const OFFSET: usize>(at: *const ()) -> bool {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(bifold_tsan)))]
     {
         // SAFETY: a load and a store of an aligned word, as the caller
         // promises; every store is a release here.
@@ -108,7 +111,7 @@ pub unsafe fn count_down<const OFFSET: usize>(at: *const ()) -> bool {
         }
         false
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
     {
         let word = field!(at, OFFSET, AtomicU32);
         let less = word.load(Ordering::Relaxed).wrapping_sub(1);
@@ -124,7 +127,7 @@ pub unsafe fn count_down<const OFFSET: usize>(at: *const ()) -> bool {
 /// There is such a word there.
 #[inline(always)]
 pub unsafe fn entry<const BELOW: usize>(at: usize, index: usize) -> isize {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(bifold_tsan)))]
     {
         let value: isize;
         // SAFETY: a load of an aligned word, as the caller promises.
@@ -140,7 +143,7 @@ pub unsafe fn entry<const BELOW: usize>(at: usize, index: usize) -> isize {
         }
         value
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), bifold_tsan))]
     {
         let word = (at - BELOW + 4 * index) as *const AtomicI32;
         // SAFETY: as the caller promises.

@@ -17,6 +17,7 @@ mod policy;
 mod process;
 mod programs;
 mod rig;
+mod security;
 mod shadow;
 mod stats;
 

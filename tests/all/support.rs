@@ -11,7 +11,9 @@
 mod build;
 mod directory;
 
-pub use build::{c_artifact, c_program, example, library};
+pub use build::{
+    c_artifact, c_program, example, library, library_for_valgrind, program_for_valgrind,
+};
 pub use directory::{OpenDirectory, set_mode};
 
 use std::ffi::{OsStr, OsString};

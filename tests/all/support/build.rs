@@ -25,23 +25,45 @@ pub fn library() -> Option<&'static Path> {
 }
 
 fn build_library() -> PathBuf {
-    cargo_build(&["-p", "bifold-ffi"], "/libbifold.so")
+    cargo_build("preload", &["-p", "bifold-ffi"], "/libbifold.so")
+}
+
+/// What was built with the feature `valgrind`: the library.
+pub fn library_for_valgrind() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let what = ["-p", "bifold-ffi", "--features", "valgrind"];
+        cargo_build("valgrind", &what, "/libbifold.so")
+    })
+}
+
+/// The same for the program built from `tests/programs/memcheck.rs`.
+pub fn program_for_valgrind() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let what = ["--example", "memcheck", "--features", "valgrind"];
+        cargo_build("valgrind", &what, "/examples/memcheck")
+    })
 }
 
 /// The program built from `examples/NAME.rs`.
 pub fn example(name: &str) -> PathBuf {
-    cargo_build(&["--example", name], &format!("/examples/{name}"))
+    cargo_build(
+        "preload",
+        &["--example", name],
+        &format!("/examples/{name}"),
+    )
 }
 
 /// Builds in a target directory of its own, since the outer cargo may hold the
 /// lock of the usual one. Returns the artifact's path, by its end.
-fn cargo_build(what: &[&str], end_of_path: &str) -> PathBuf {
+fn cargo_build(directory: &str, what: &[&str], end_of_path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(env!("CARGO"))
         .arg("build")
         .args(what)
         .args(["--release", "--message-format=json", "--target-dir"])
-        .arg(root.join("target").join("preload"))
+        .arg(root.join("target").join(directory))
         .current_dir(root)
         .output()
         .expect("cargo starts");
