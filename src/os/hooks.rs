@@ -6,6 +6,8 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::fault::{Kind, point};
+
 /// A function that the C library calls at a thread's end with what the
 /// thread passed to [`ThreadExit::arm`].
 pub struct ThreadExit {
@@ -25,8 +27,11 @@ impl ThreadExit {
     /// Returns whether the C library had a key left.
     pub fn register(&self, at_exit: unsafe extern "C" fn(*mut c_void)) -> bool {
         let mut key: libc::pthread_key_t = 0;
-        // SAFETY: `key` is valid for the write.
-        if unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) } != 0 {
+        let refused = point(Kind::Hook, || {
+            // SAFETY: `key` is valid for the write.
+            unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) }
+        });
+        if refused != 0 {
             return false;
         }
         // Relaxed: the caller holds the lock under which threads are born.
@@ -42,7 +47,9 @@ impl ThreadExit {
             // SAFETY: the key exists for the life of the process. On failure
             // (no memory for the thread's 33rd key) the hook does not run
             // and the heap stays with the thread for good.
-            unsafe { libc::pthread_setspecific(key, value) };
+            point(Kind::Hook, || unsafe {
+                libc::pthread_setspecific(key, value)
+            });
         }
     }
 }
@@ -63,7 +70,9 @@ pub fn at_fork(
 ) {
     // SAFETY: the functions live as long as the library, which is linked with
     // `-z nodelete`. On failure (no memory this early) forks go unguarded.
-    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    point(Kind::Hook, || unsafe {
+        libc::pthread_atfork(Some(prepare), Some(parent), Some(child))
+    });
 }
 
 /// Has the function called when the process exits; see atexit(3). Returns
@@ -71,8 +80,9 @@ pub fn at_fork(
 pub fn at_exit(function: unsafe extern "C" fn()) -> bool {
     // SAFETY: the function lives as long as the library, which is linked with
     // `-z nodelete`, and takes and returns nothing.
-    unsafe {
+    let refused = point(Kind::Hook, || unsafe {
         let function: extern "C" fn() = core::mem::transmute(function);
-        libc::atexit(function) == 0
-    }
+        libc::atexit(function)
+    });
+    refused == 0
 }

@@ -3,6 +3,7 @@
 //! References: getrlimit(2), sysinfo(2), cgroups(7), and the kernel's
 //! `cgroup-v1/memory` and `cgroup-v2` pages.
 
+use super::fault::{Kind, point};
 use super::file;
 
 /// The least of the machine's memory, the limits of the process's memory
@@ -25,7 +26,7 @@ pub fn machine() -> u64 {
     // SAFETY: zeros are a `sysinfo`, which is only numbers.
     let mut info: libc::sysinfo = unsafe { core::mem::zeroed() };
     // SAFETY: `info` is valid for the write.
-    if unsafe { libc::sysinfo(&mut info) } != 0 {
+    if point(Kind::Figure, || unsafe { libc::sysinfo(&mut info) }) != 0 {
         return u64::MAX;
     }
     info.totalram.saturating_mul(u64::from(info.mem_unit))
@@ -38,7 +39,9 @@ pub fn resource(which: libc::__rlimit_resource_t) -> u64 {
         rlim_max: libc::RLIM_INFINITY,
     };
     // SAFETY: `limit` is valid for the write. On failure it stays.
-    unsafe { libc::getrlimit(which, &mut limit) };
+    point(Kind::Figure, || unsafe {
+        libc::getrlimit(which, &mut limit)
+    });
     limit.rlim_cur
 }
 

@@ -6,6 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{MembarrierCommand, futex, membarrier};
 
+use super::fault::{Kind, point};
+
 /// Writes bytes to standard error with write(2), as far as the kernel takes
 /// them; no stdio, `errno` kept.
 pub fn write_stderr(bytes: &[u8]) {
@@ -20,8 +22,10 @@ pub fn write_stderr(bytes: &[u8]) {
 pub fn write_to(file: i32, mut bytes: &[u8]) {
     let errno = errno();
     while !bytes.is_empty() {
-        // SAFETY: the pointer and length are a slice's.
-        let written = unsafe { libc::syscall(libc::SYS_write, file, bytes.as_ptr(), bytes.len()) };
+        let written = point(Kind::File, || {
+            // SAFETY: the pointer and length are a slice's.
+            unsafe { libc::syscall(libc::SYS_write, file, bytes.as_ptr(), bytes.len()) }
+        });
         match written {
             1.. => bytes = &bytes[written as usize..],
             _ => break,
@@ -143,7 +147,8 @@ pub fn has_barrier() -> bool {
     // Relaxed: the answer is the same whoever finds it.
     match ANSWER.load(Ordering::Relaxed) {
         0 => {
-            let has = membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
+            let register = || membarrier(MembarrierCommand::RegisterPrivateExpedited);
+            let has = point(Kind::Barrier, register).is_ok();
             ANSWER.store(1 + u32::from(has), Ordering::Relaxed);
             has
         }
@@ -154,13 +159,16 @@ pub fn has_barrier() -> bool {
 /// Has every thread of the process that runs pass a full memory barrier
 /// before this returns; see membarrier(2). Returns whether it did.
 pub fn barrier() -> bool {
-    membarrier(MembarrierCommand::PrivateExpedited).is_ok()
+    let barrier = || membarrier(MembarrierCommand::PrivateExpedited);
+    point(Kind::Barrier, barrier).is_ok()
 }
 
 /// Sleeps while `word` holds `value`, until somebody wakes it; may return
 /// for no reason.
 pub fn wait_while(word: &AtomicU32, value: u32) {
-    let _ = futex::wait(word, futex::Flags::PRIVATE, value, None);
+    let _ = point(Kind::Futex, || {
+        futex::wait(word, futex::Flags::PRIVATE, value, None)
+    });
 }
 
 /// Wakes one thread that sleeps on `word`.

@@ -37,6 +37,7 @@ const HUGE: usize = 2 << 20;
 ///
 /// As for [`memory::map_at`]; [`MapError::Refused`], too, where the memory
 /// should be locked and can't be.
+#[cfg_attr(bifold_faults, track_caller)]
 pub fn map_at(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
     memory::map_at(address, length)?;
     settle(address, length, purpose)
@@ -47,6 +48,7 @@ pub fn map_at(address: usize, length: usize, purpose: Purpose) -> Result<(), Map
 /// # Errors
 ///
 /// As for [`map_at`].
+#[cfg_attr(bifold_faults, track_caller)]
 pub fn map(length: usize, purpose: Purpose) -> Result<usize, MapError> {
     let address = memory::map(length)?;
     settle(address, length, purpose)?;
@@ -165,6 +167,7 @@ fn refuse_unlocked(errno: i32) {
 /// # Safety
 ///
 /// As for [`memory::purge`].
+#[cfg_attr(bifold_faults, track_caller)]
 pub unsafe fn purge(address: usize, length: usize) -> bool {
     let how = if options::lock() != Lock::No {
         Purging::Locked
