@@ -118,9 +118,14 @@ impl Second {
             unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) }
         });
         process::set_errno(errno);
+        let identity = identity_of(second);
+        if identity.is_none() && second >= 0 {
+            // SAFETY: the number was made above, and nobody has it.
+            unsafe { libc::close(second) };
+        }
         Some(Self {
             number: second,
-            identity: identity_of(second)?,
+            identity: identity?,
         })
     }
 

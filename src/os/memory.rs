@@ -264,21 +264,23 @@ fn purge_zeroes() -> bool {
                 return false;
             };
             // SAFETY: the page was mapped above for this trial alone.
-            let zeroed = unsafe {
+            let (done, zeroed) = unsafe {
                 let byte = page as *mut u8;
                 byte.write_volatile(1);
-                // A process under mlockall cannot purge at all; the trial
-                // page is locked then, and the answer is no.
                 let done = point(Kind::Advise, || {
                     madvise(page as *mut c_void, page_size(), Advice::LinuxDontNeed)
                 })
                 .is_ok();
-                let zeroed = done && byte.read_volatile() == 0;
+                let zeroed = byte.read_volatile() == 0;
                 unmap(page, page_size());
-                zeroed
+                (done, zeroed)
             };
-            ANSWER.store(if zeroed { YES } else { NO }, Ordering::Relaxed);
-            zeroed
+            // A refusal is no answer for good: the kernel was short of
+            // something, or the page is locked, under mlockall(2).
+            if done {
+                ANSWER.store(if zeroed { YES } else { NO }, Ordering::Relaxed);
+            }
+            done && zeroed
         }
     }
 }

@@ -128,10 +128,18 @@ impl<'a> Pressure<'a> {
             revents: 0,
         });
         let timeout = milliseconds.min(i32::MAX as u64) as i32;
-        point(Kind::File, || {
+        let errno = process::errno();
+        let done = point(Kind::File, || {
             // SAFETY: the pointer and length are an array's.
             unsafe { libc::poll(polled.as_mut_ptr(), FILES as u64, timeout) }
         });
+        process::set_errno(errno);
+        if done < 0 {
+            // It takes no files where the process may have less than that
+            // many (`RLIMIT_NOFILE`), and the caller counts on a pause.
+            process::sleep(milliseconds);
+            return false;
+        }
         let mut is_short = false;
         for (polled, trigger) in polled.iter().zip(&mut self.triggers) {
             if polled.revents & (libc::POLLERR | libc::POLLNVAL) != 0 {
@@ -164,9 +172,14 @@ fn arm(name: &CStr, line: &[u8]) -> Option<Trigger> {
     };
     process::set_errno(errno);
     let file = armed?;
+    let identity = file::identity_of(file);
+    if identity.is_none() {
+        // SAFETY: the file was opened above, and nobody waits for it.
+        unsafe { libc::close(file) };
+    }
     Some(Trigger {
         file,
-        identity: file::identity_of(file)?,
+        identity: identity?,
     })
 }
 

@@ -28,6 +28,7 @@ pub fn write_to(file: i32, mut bytes: &[u8]) {
         });
         match written {
             1.. => bytes = &bytes[written as usize..],
+            -1 if self::errno() == libc::EINTR => {}
             _ => break,
         }
     }
@@ -133,6 +134,17 @@ pub fn coarse_milliseconds() -> u64 {
     // clock, so errno stays.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) };
     (now.tv_sec as u64) * 1000 + (now.tv_nsec as u64) / 1_000_000
+}
+
+/// Sleeps for so many milliseconds, or until a signal comes.
+pub fn sleep(milliseconds: u64) {
+    let pause = libc::timespec {
+        tv_sec: (milliseconds / 1000) as libc::time_t,
+        tv_nsec: (milliseconds % 1000 * 1_000_000) as libc::c_long,
+    };
+    // SAFETY: the pause is valid for the read; null is nowhere to store the rest.
+    // The call returns its error, and `errno` stays.
+    unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, 0, &pause, core::ptr::null_mut()) };
 }
 
 /// An identity of the calling thread, never 0, without a system call.

@@ -104,9 +104,22 @@ pub unsafe fn lock(address: usize, length: usize, locking: Locking) -> Result<()
         // Without memory for the pages the kernel leaves the range marked as
         // locked. Where it is not, this changes nothing.
         // SAFETY: as the caller promises.
-        let _ = point(Kind::Lock, || unsafe { munlock(start, length) });
+        unsafe { unlock(address, length) };
     }
     locked
+}
+
+/// Lets a range be written to swap space again.
+///
+/// # Safety
+///
+/// The range is the caller's own.
+#[cfg_attr(bifold_faults, track_caller)]
+pub unsafe fn unlock(address: usize, length: usize) {
+    // SAFETY: as the caller promises; the contents stay.
+    let _ = point(Kind::Lock, || unsafe {
+        munlock(address as *mut c_void, length)
+    });
 }
 
 /// Makes a range inaccessible.
