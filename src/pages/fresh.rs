@@ -4,11 +4,12 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::stranded;
 use super::window::PAGE;
 use crate::options::{self, Advice, HugePages, Id, Lock};
 use crate::os::memory::{self, MapError, Purging};
+use crate::os::process;
 use crate::os::protect::{self, Locking};
-use crate::os::{limits, process};
 use crate::text::Text;
 
 /// What memory is for.
@@ -82,7 +83,7 @@ fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapErro
         if let Err(refused) = unsafe { protect::lock(address, length, locking) } {
             refuse_unlocked(refused.errno.into());
             // SAFETY: the mapping was made a moment ago and nobody knows it.
-            unsafe { memory::unmap(address, length) };
+            unsafe { stranded::unmap(address, length) };
             return Err(MapError::Refused);
         }
     }
@@ -149,12 +150,13 @@ fn refuse_unlocked(errno: i32) {
     }
     let mut line = Text::<160>::new();
     line.text("bifold: BIFOLD_LOCK: ");
-    if matches!(errno, libc::ENOMEM | libc::EAGAIN | libc::EPERM) {
+    let is_short = matches!(errno, libc::ENOMEM | libc::EAGAIN | libc::EPERM);
+    if let Some(limit) = protect::lock_limit().filter(|_| is_short) {
         line.text("RLIMIT_MEMLOCK of ");
-        line.decimal(limits::resource(libc::RLIMIT_MEMLOCK) as usize);
+        line.decimal(limit);
         line.text(" bytes is used up");
     } else {
-        line.text("mlock2 fails with errno ");
+        line.text("mlock or mlock2 fails with errno ");
         line.decimal(errno as usize);
     }
     line.text("; memory is refused\n");
