@@ -123,7 +123,13 @@ mod armed {
         match failure(kind) {
             Some(errno) => {
                 note(Location::caller());
-                T::failed(errno)
+                let before = process::errno();
+                let outcome = T::failed(errno);
+                if matches!(kind, Kind::Thread | Kind::Hook) {
+                    // The C library's functions return the error.
+                    process::set_errno(before);
+                }
+                outcome
             }
             None => call(),
         }
