@@ -126,6 +126,8 @@ pub mod internals {
         free, free_sized, measure, print_stats, reallocate, start, trim, usable_size,
     };
     pub use crate::options::Id as Parameter;
+    #[cfg(bifold_faults)]
+    pub use crate::os::fault::arm as arm_faults;
     pub use crate::os::memory::page_size;
     pub use crate::os::process::{set_errno, write_stderr};
     pub use crate::os::protect::Locking;

@@ -39,7 +39,9 @@ static STDERR: Locked<Option<Second>> = Locked::new(None);
 /// Has the figures written at the end of the process.
 pub(super) fn print_later() {
     *STDERR.lock() = Second::of(2);
-    hooks::at_exit(print_at_exit);
+    if !hooks::at_exit(print_at_exit) {
+        process::write_stderr(b"bifold: BIFOLD_STATS: no memory for a hook at the exit\n");
+    }
 }
 
 /// What `BIFOLD_STATS` asks for at the end of the process.

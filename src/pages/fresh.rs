@@ -4,13 +4,14 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::stranded;
 use super::window::PAGE;
 use crate::options::{self, Advice, HugePages, Id, Lock};
 use crate::os::memory::{self, MapError, Purging};
+use crate::os::process;
 use crate::os::protect::{self, Locking};
 #[cfg(feature = "valgrind")]
 use crate::os::valgrind;
-use crate::os::{limits, process};
 use crate::text::Text;
 
 /// What memory is for.
@@ -39,6 +40,7 @@ const HUGE: usize = 2 << 20;
 ///
 /// As for [`memory::map_at`]; [`MapError::Refused`], too, where the memory
 /// should be locked and can't be.
+#[cfg_attr(bifold_faults, track_caller)]
 pub fn map_at(address: usize, length: usize, purpose: Purpose) -> Result<(), MapError> {
     memory::map_at(address, length)?;
     settle(address, length, purpose)
@@ -49,6 +51,7 @@ pub fn map_at(address: usize, length: usize, purpose: Purpose) -> Result<(), Map
 /// # Errors
 ///
 /// As for [`map_at`].
+#[cfg_attr(bifold_faults, track_caller)]
 pub fn map(length: usize, purpose: Purpose) -> Result<usize, MapError> {
     let address = memory::map(length)?;
     settle(address, length, purpose)?;
@@ -84,7 +87,7 @@ fn settle(address: usize, length: usize, purpose: Purpose) -> Result<(), MapErro
         if let Err(refused) = unsafe { protect::lock(address, length, locking) } {
             refuse_unlocked(refused.errno.into());
             // SAFETY: the mapping was made a moment ago and nobody knows it.
-            unsafe { memory::unmap(address, length) };
+            unsafe { stranded::unmap(address, length) };
             return Err(MapError::Refused);
         }
     }
@@ -159,12 +162,13 @@ fn refuse_unlocked(errno: i32) {
     }
     let mut line = Text::<160>::new();
     line.text("bifold: BIFOLD_LOCK: ");
-    if matches!(errno, libc::ENOMEM | libc::EAGAIN | libc::EPERM) {
+    let is_short = matches!(errno, libc::ENOMEM | libc::EAGAIN | libc::EPERM);
+    if let Some(limit) = protect::lock_limit().filter(|_| is_short) {
         line.text("RLIMIT_MEMLOCK of ");
-        line.decimal(limits::resource(libc::RLIMIT_MEMLOCK) as usize);
+        line.decimal(limit);
         line.text(" bytes is used up");
     } else {
-        line.text("mlock2 fails with errno ");
+        line.text("mlock or mlock2 fails with errno ");
         line.decimal(errno as usize);
     }
     line.text("; memory is refused\n");
@@ -177,6 +181,7 @@ fn refuse_unlocked(errno: i32) {
 /// # Safety
 ///
 /// As for [`memory::purge`].
+#[cfg_attr(bifold_faults, track_caller)]
 pub unsafe fn purge(address: usize, length: usize) -> bool {
     let how = if options::lock() != Lock::No {
         Purging::Locked

@@ -13,6 +13,7 @@
 //!
 //!  fresh    memory from the kernel, as the options want it, and back to it
 //!  limit    how much of it bifold may have
+//!  stranded what munmap(2) left behind
 //!  due      when somebody must come by to give some back
 //!  guarded  runs of the zone's, and mappings for large, that hold secrets
 //!  wipe     overwriting them
@@ -32,6 +33,8 @@ pub mod large;
 pub mod limit;
 #[cfg(not(loom))]
 mod peak;
+#[cfg(not(loom))]
+mod stranded;
 #[cfg(not(loom))]
 mod table;
 #[cfg(not(loom))]

@@ -7,6 +7,7 @@
 //! that never was a block.
 
 use super::fresh::{self, Purpose};
+use super::stranded;
 use crate::os::memory;
 
 /// A large block.
@@ -110,7 +111,7 @@ impl Table {
         if self.capacity > 0 {
             let (start, old) = self.storage();
             // SAFETY: the old places were copied, and only `self` knew them.
-            unsafe { memory::unmap(start, old) };
+            unsafe { stranded::unmap(start, old) };
         }
         *self = larger;
         true

@@ -24,6 +24,7 @@ use crossbeam_utils::CachePadded;
 use super::PageIndex;
 use super::buddy::{MAX_UNITS, NODE_BYTES, NODE_UNITS, UNIT_BYTES, UNIT_PAGES};
 use super::fresh::{self, Purpose};
+use super::stranded;
 use crate::os::memory::{self, MapError};
 use crate::os::process;
 use crate::sync::folded;
@@ -294,13 +295,14 @@ impl Window {
     }
 
     /// Unmaps what an attempt to open has mapped; nobody knows of it.
-    fn undo(&self) {
+    fn undo(&mut self) {
         for (start, mapped) in self.metadata() {
             if mapped > 0 {
                 // SAFETY: the region was mapped by `open`, which gives up on it.
-                unsafe { memory::unmap(start, mapped) };
+                unsafe { stranded::unmap(start, mapped) };
             }
         }
+        *self = Self::none();
     }
 
     /// Maps the metadata of the first `pages` pages.

@@ -8,6 +8,7 @@ mod bad_input;
 mod c_api;
 mod cpp;
 mod examples;
+mod faults;
 mod heaps;
 mod instructions;
 mod layers;

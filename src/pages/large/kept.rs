@@ -5,7 +5,7 @@ use super::mapping::remap;
 use super::{LARGE, Large, Mapping};
 use crate::options::{self, Purge};
 use crate::os::{memory, process};
-use crate::pages::{due, limit};
+use crate::pages::{due, limit, stranded};
 
 /// Kept mappings: how many, and how old in milliseconds. How many bytes they
 /// may have, with the live ones, is the recent peak of those.
@@ -183,16 +183,17 @@ pub(super) fn unmap_all(leaving: &[Kept]) -> usize {
     let leaving = leaving.iter().filter(|kept| kept.address != 0);
     leaving.fold(0, |bytes, kept| {
         // SAFETY: the mapping was given up and nobody has it any more.
-        unsafe { memory::unmap(kept.address, kept.length) };
+        unsafe { stranded::unmap(kept.address, kept.length) };
         limit::uncharge(kept.length);
         bytes + kept.length
     })
 }
 
-/// Unmaps every kept mapping. Returns the bytes.
+/// Unmaps every kept mapping, and what could not be unmapped before. Returns the
+/// bytes.
 pub fn release_kept() -> usize {
     let kept = core::mem::replace(&mut LARGE.lock().kept, [NOTHING; KEPT]);
-    unmap_all(&kept)
+    unmap_all(&kept) + stranded::retry()
 }
 
 impl Large {

@@ -4,7 +4,7 @@ use super::Mapping;
 use super::kept::release_kept;
 use crate::os::memory;
 use crate::pages::fresh::{self, Purpose};
-use crate::pages::{limit, zone};
+use crate::pages::{limit, stranded, zone};
 
 /// Maps `length` bytes, if need be in the place of what is kept.
 pub(super) fn map(length: usize) -> Option<Mapping> {
@@ -71,10 +71,10 @@ pub(super) fn map_aligned(length: usize, alignment: usize) -> Option<Mapping> {
     // SAFETY: both parts are of the mapping made above.
     unsafe {
         if before > 0 {
-            memory::unmap(mapping.address, before);
+            stranded::unmap(mapping.address, before);
         }
         if slack > before {
-            memory::unmap(address + length, slack - before);
+            stranded::unmap(address + length, slack - before);
         }
     }
     limit::uncharge(slack);

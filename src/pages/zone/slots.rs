@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{DESCRIPTOR_BYTES, PAGE, UNIT_PAGES, Zone, window};
 use crate::os::memory;
-use crate::pages::fresh;
+use crate::pages::{fresh, stranded};
 
 /// Free slots that are not worth looking at.
 const FEW: usize = 256;
@@ -118,7 +118,7 @@ impl Zone {
             end = first.saturating_sub(1);
         }
         // SAFETY: the mapping was made above, for this alone.
-        unsafe { memory::unmap(scratch, length) };
+        unsafe { stranded::unmap(scratch, length) };
     }
 }
 

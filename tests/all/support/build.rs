@@ -25,7 +25,7 @@ pub fn library() -> Option<&'static Path> {
 }
 
 fn build_library() -> PathBuf {
-    cargo_build("preload", &["-p", "bifold-ffi"], "/libbifold.so")
+    cargo_build(&["-p", "bifold-ffi"], "/libbifold.so", "preload", None)
 }
 
 /// What was built with the feature `valgrind`: the library.
@@ -33,7 +33,7 @@ pub fn library_for_valgrind() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let what = ["-p", "bifold-ffi", "--features", "valgrind"];
-        cargo_build("valgrind", &what, "/libbifold.so")
+        cargo_build(&what, "/libbifold.so", "valgrind", None)
     })
 }
 
@@ -42,28 +42,43 @@ pub fn program_for_valgrind() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let what = ["--example", "memcheck", "--features", "valgrind"];
-        cargo_build("valgrind", &what, "/examples/memcheck")
+        cargo_build(&what, "/examples/memcheck", "valgrind", None)
+    })
+}
+
+/// The library with the seam that has system calls fail, and with its own
+/// assertions on.
+pub fn library_with_faults() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let flags = "--cfg bifold_faults -C debug-assertions=on -C overflow-checks=on";
+        let what = ["-p", "bifold-ffi"];
+        cargo_build(&what, "/libbifold.so", "faults", Some(flags))
     })
 }
 
 /// The program built from `examples/NAME.rs`.
 pub fn example(name: &str) -> PathBuf {
-    cargo_build(
-        "preload",
-        &["--example", name],
-        &format!("/examples/{name}"),
-    )
+    let end = format!("/examples/{name}");
+    cargo_build(&["--example", name], &end, "preload", None)
 }
 
-/// Builds in a target directory of its own, since the outer cargo may hold the
-/// lock of the usual one. Returns the artifact's path, by its end.
-fn cargo_build(directory: &str, what: &[&str], end_of_path: &str) -> PathBuf {
+/// Builds in a directory of its own below `target/`, since the outer cargo may hold
+/// the lock of the usual one, if need be with flags for the compiler. Returns the
+/// artifact's path, by its end.
+fn cargo_build(what: &[&str], end_of_path: &str, target: &str, flags: Option<&str>) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    if let Some(flags) = flags {
+        command.env("RUSTFLAGS", flags);
+        // It would win over the other.
+        command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
+    let output = command
         .arg("build")
         .args(what)
         .args(["--release", "--message-format=json", "--target-dir"])
-        .arg(root.join("target").join(directory))
+        .arg(root.join("target").join(target))
         .current_dir(root)
         .output()
         .expect("cargo starts");
