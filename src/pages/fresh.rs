@@ -21,8 +21,8 @@ pub enum Purpose {
     Metadata,
     /// Blocks; `true`: in huge pages.
     Blocks(bool),
-    /// A block that is a mapping of its own.
-    Large,
+    /// A block that is a mapping of its own; `true`: in huge pages.
+    Large(bool),
     /// Heaps and tables outside the window, a mapping each.
     Table,
 }
@@ -134,10 +134,10 @@ fn locking() -> Option<Locking> {
 /// Tells the kernel where huge pages are wanted. It may know no such thing.
 fn advise(address: usize, length: usize, purpose: Purpose) {
     let wanted = match (options::thp(), purpose) {
-        (HugePages::System, _) | (HugePages::Adaptive, Purpose::Large) | (_, Purpose::Table) => {
-            return;
-        }
-        (HugePages::Always, Purpose::Large) => true,
+        (HugePages::System, _)
+        | (HugePages::Adaptive, Purpose::Large(false))
+        | (_, Purpose::Table) => return,
+        (HugePages::Always | HugePages::Adaptive, Purpose::Large(_)) => true,
         (HugePages::Always | HugePages::Adaptive, Purpose::Blocks(huge)) => huge,
         (HugePages::Never, _) | (_, Purpose::Metadata) => false,
     };

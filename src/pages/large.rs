@@ -5,8 +5,9 @@
 //! instead of bytes.
 //!
 //! [`threshold`] says which requests, [`mapping`] maps, [`kept`] has the freed
-//! mappings that stay for a moment.
+//! mappings that stay for a moment, [`filled`] says which get huge pages.
 
+mod filled;
 mod kept;
 mod mapping;
 mod threshold;
@@ -117,7 +118,7 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
     let mapping = if alignment <= memory::page_size() {
         take_kept(length).or_else(|| map(length))
     } else {
-        map_aligned(length, alignment)
+        map_aligned(length, alignment, filled::earns_huge_pages(length))
     }?;
     let Mapping {
         address, length, ..
@@ -216,6 +217,7 @@ fn release(entry: Entry) {
         // SAFETY: the entry was the block's, and whoever took it out frees it.
         unsafe { guarded::unmap(entry.address, entry.length, entry.length) };
     } else {
+        filled::note_freed(entry.address, entry.length);
         keep_or_unmap(entry.address, entry.length);
     }
 }

@@ -1,16 +1,29 @@
 //! Mappings for large blocks, and what is charged for them.
 
-use super::Mapping;
 use super::kept::release_kept;
+use super::{Mapping, filled};
 use crate::os::memory;
 use crate::pages::fresh::{self, Purpose};
 use crate::pages::{limit, stranded, zone};
 
-/// Maps `length` bytes, if need be in the place of what is kept.
+/// The alignment at which the kernel can back memory with huge pages.
+const HUGE: usize = 2 << 20;
+
+/// Maps `length` bytes, if need be in the place of what is kept, in huge pages
+/// if the program's blocks have earned them.
 pub(super) fn map(length: usize) -> Option<Mapping> {
-    let address = map_once(length).or_else(|| {
+    if filled::earns_huge_pages(length) {
+        return map_aligned(length, HUGE, true).or_else(|| map_pages(length, false));
+    }
+    let mapping = map_pages(length, false)?;
+    filled::note_mapped(mapping.address, length);
+    Some(mapping)
+}
+
+fn map_pages(length: usize, huge: bool) -> Option<Mapping> {
+    let address = map_once(length, huge).or_else(|| {
         if release_kept() > 0 {
-            map_once(length)
+            map_once(length, huge)
         } else {
             None
         }
@@ -32,11 +45,11 @@ fn charge(bytes: usize) -> bool {
     limit::charge(bytes)
 }
 
-fn map_once(length: usize) -> Option<usize> {
+fn map_once(length: usize, huge: bool) -> Option<usize> {
     if !charge(length) {
         return None;
     }
-    let mapped = fresh::map(length, Purpose::Large);
+    let mapped = fresh::map(length, Purpose::Large(huge));
     if mapped.is_err() {
         limit::uncharge(length);
     }
@@ -62,10 +75,10 @@ pub(super) unsafe fn remap(address: usize, old: usize, new: usize) -> Option<usi
 }
 
 /// Maps more than is needed and unmaps what is outside the aligned part.
-pub(super) fn map_aligned(length: usize, alignment: usize) -> Option<Mapping> {
+pub(super) fn map_aligned(length: usize, alignment: usize, huge: bool) -> Option<Mapping> {
     let slack = alignment - memory::page_size();
     let whole = length.checked_add(slack)?;
-    let mapping = map(whole)?;
+    let mapping = map_pages(whole, huge)?;
     let address = mapping.address.next_multiple_of(alignment);
     let before = address - mapping.address;
     // SAFETY: both parts are of the mapping made above.
