@@ -70,7 +70,7 @@ fn fallback(class: SizeClass) -> Option<Fresh> {
 fn fault_around(slab: &Slab) {
     let (start, next) = (slab.start(), slab.carved() as usize * slab.size());
     let end = start + slab.pages() as usize * PAGE - SLAB_GUARD;
-    let to = start + (next + slab.size()).next_multiple_of(PAGE);
+    let to = slab.next_carving().end.next_multiple_of(PAGE);
     // SAFETY: the pages are the slab's, and nobody uses them yet.
     unsafe { fresh::fault_around(start, end, start + next, to) };
 }

@@ -11,6 +11,10 @@ use super::interior::bound_of;
 use super::list::{Block, end as end_of_list};
 use crate::pages::{PAGE, zone};
 
+/// Bytes that are cut at a time of pages that were used before.
+#[cfg(not(feature = "hardened"))]
+const USED_STEP: usize = 4 * PAGE;
+
 impl Slab {
     /// Whether blocks can still be cut.
     pub fn can_carve(&self) -> bool {
@@ -21,15 +25,22 @@ impl Slab {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// How many blocks will have been cut after the next time: those that end on
-    /// the next page, too, or one of the size of a page and more.
+    /// The bytes that are cut at a time: a page, or more of pages that were used
+    /// before, and so are mostly resident.
+    #[cfg(not(feature = "hardened"))]
+    fn step(&self) -> usize {
+        if self.is_zeroed() { PAGE } else { USED_STEP }
+    }
+
+    /// How many blocks will have been cut after the next time: those that end
+    /// within the step, or one of its size and more.
     #[cfg(not(feature = "hardened"))]
     fn next_carved(&self) -> u32 {
         let (size, carved) = (self.size(), self.carved());
         let offset = carved as usize * size;
-        let page_end = (offset + size).next_multiple_of(PAGE);
-        let blocks = if size < PAGE {
-            (page_end - offset) / size
+        let step = self.step();
+        let blocks = if size < step {
+            ((offset + size).next_multiple_of(step) - offset) / size
         } else {
             1
         };
@@ -44,7 +55,7 @@ impl Slab {
     }
 
     /// Cuts the next blocks and makes them free; there are no others. Of the size
-    /// of a page and more only one, which is returned.
+    /// of a step and more it is one, which is returned.
     ///
     /// # Safety
     ///
@@ -53,7 +64,7 @@ impl Slab {
     pub unsafe fn carve_next(&self) -> Option<*mut u8> {
         // SAFETY: as the caller promises.
         unsafe {
-            if self.size() >= PAGE {
+            if self.size() >= self.step() {
                 return Some(self.carve_one());
             }
             self.carve();
@@ -135,7 +146,8 @@ impl Slab {
             zone::count_filled(self.pages(), true);
         }
         self.line.carved.store(carved, Ordering::Relaxed);
-        self.bound
-            .store(bound_of(self.size(), carved), Ordering::Relaxed);
+        let reciprocal = self.reciprocal.load(Ordering::Relaxed);
+        let bound = bound_of(reciprocal, self.size(), carved);
+        self.bound.store(bound, Ordering::Relaxed);
     }
 }

@@ -61,7 +61,7 @@ impl Slab {
         )?;
         ensure(
             self.reciprocal.load(Ordering::Relaxed) == reciprocal_of(size)
-                && bound == bound_of(size, self.carved()),
+                && bound == bound_of(reciprocal_of(size), size, self.carved()),
             "a slab with other bounds than its blocks",
             here,
         )

@@ -6,12 +6,14 @@ use crate::sync::folded;
 
 /// The rule by which an offset is tested; see [`Slab::is_block`].
 pub(super) const fn reciprocal_of(size: usize) -> u64 {
-    ((1u128 << 64) / size as u128 + 1) as u64
+    // floor(2^64 / size) without a division of 128 bits.
+    u64::MAX / size as u64 + size.is_power_of_two() as u64 + 1
 }
 
-/// The product of the last valid offset among `carved` blocks.
-pub(super) const fn bound_of(size: usize, carved: u32) -> u64 {
-    let excess = reciprocal_of(size).wrapping_mul(size as u64);
+/// The product of the last valid offset among `carved` blocks of a size with
+/// this reciprocal.
+pub(super) const fn bound_of(reciprocal: u64, size: usize, carved: u32) -> u64 {
+    let excess = reciprocal.wrapping_mul(size as u64);
     excess * carved.saturating_sub(1) as u64
 }
 
@@ -67,9 +69,14 @@ mod tests {
         for class in SizeClass::all() {
             let size = class.size();
             let bytes = class.slab_pages() * PAGE;
+            assert_eq!(
+                u128::from(reciprocal_of(size)),
+                (1u128 << 64) / size as u128 + 1
+            );
             assert_eq!(reciprocal_of(size).wrapping_mul(size as u64) >> 32, 0);
             for carved in [1, 2, class.capacity() / 2, class.capacity()] {
-                let (m, bound) = (reciprocal_of(size), bound_of(size, carved));
+                let m = reciprocal_of(size);
+                let bound = bound_of(m, size, carved);
                 for offset in 0..bytes {
                     let is_block = offset % size == 0 && offset / size < carved as usize;
                     let found = (offset as u64).wrapping_mul(m) <= bound;

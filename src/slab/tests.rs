@@ -147,7 +147,9 @@ impl Model {
                 let before = self.carved;
                 // SAFETY: as above.
                 let alone = unsafe { slab.carve_next() };
-                assert_eq!(alone.is_some(), self.class.size() >= crate::pages::PAGE);
+                let pages = if slab.is_zeroed() { 1 } else { 4 };
+                let step = pages * crate::pages::PAGE;
+                assert_eq!(alone.is_some(), self.class.size() >= step);
                 if let Some(block) = alone {
                     assert_eq!(block as usize, range.start);
                     self.out.insert(block as usize);
@@ -155,7 +157,7 @@ impl Model {
                 self.carved = slab.carved() as usize;
                 assert!(before < self.carved && self.carved <= self.class.capacity() as usize);
                 assert_eq!(range.end, self.block(self.carved));
-                if self.class.size() < crate::pages::PAGE {
+                if alone.is_none() {
                     self.local = (before..self.carved)
                         .rev()
                         .map(|it| self.block(it))
