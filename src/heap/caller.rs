@@ -1,6 +1,13 @@
 //! Who asks for a block, and what it gets.
 
+use super::registry;
 use crate::options::Settings;
+use crate::pages::fresh;
+
+/// The longest block of zeros whose pages are made resident with it, in a
+/// process of several threads, in bytes. Of a longer one a program may well use
+/// little.
+const TOUCHED_MAX: usize = 1 << 20;
 
 /// A block and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +29,13 @@ impl Fresh {
 
     /// Zeroes the block, at least `size` bytes long, if it is not clean.
     pub(super) fn zeroed(self, size: usize) -> *mut u8 {
-        if !self.clean {
-            // SAFETY: the block is at least that long, and nobody's yet.
-            unsafe { self.block.write_bytes(0, size) };
+        // SAFETY: the block is at least that long, and nobody's yet.
+        unsafe {
+            if !self.clean {
+                self.block.write_bytes(0, size);
+            } else if size <= TOUCHED_MAX && registry::has_several() {
+                fresh::touch(self.block, size);
+            }
         }
         self.block
     }

@@ -246,6 +246,11 @@ fn all() -> impl Iterator<Item = &'static Heap> {
     })
 }
 
+/// Whether a second heap was ever made, as a second thread has one.
+pub(super) fn has_several() -> bool {
+    all().nth(1).is_some()
+}
+
 /// Gives the slabs of one orphan to the shared heap. Returns whether there
 /// was one. The caller may hold the lock of another heap.
 pub(super) fn bury_an_orphan() -> bool {

@@ -49,6 +49,42 @@ static int is_resident(uintptr_t page) {
     return mincore((void *)page, 1, &answer) == 0 && (answer & 1);
 }
 
+static void *allocate_once(void *nothing) {
+    CHECK(malloc(100));
+    return nothing;
+}
+
+// The pages of a new block of zeros that are resident, in percent.
+static size_t zeros_there(size_t size) {
+    const char *block = calloc(1, size);
+    CHECK(block);
+    size_t there = 0, pages = size / BIFOLD_PAGE;
+    uintptr_t first = (uintptr_t)block / BIFOLD_PAGE * BIFOLD_PAGE;
+    for (size_t i = 1; i < pages; i++)
+        there += (size_t)is_resident(first + i * BIFOLD_PAGE);
+    return there * 100 / (pages - 1);
+}
+
+// Zeros are touched by who wants them; in a process of several threads, where
+// that would interrupt the others, by calloc, up to a MiB.
+static void zeros(void) {
+    need_bifold();
+    const size_t sizes[] = {10000, 60000, 100 * KIB, 300 * KIB, MIB};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t percent = zeros_there(sizes[i]);
+        CHECK_THAT(percent == 0, "%zu: %zu %%", sizes[i], percent);
+    }
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, allocate_once, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t percent = zeros_there(sizes[i]);
+        CHECK_THAT(percent == 100, "%zu: %zu %%", sizes[i], percent);
+    }
+    size_t percent = zeros_there(4 * MIB);
+    CHECK_THAT(percent == 0, "4 MiB: %zu %%", percent);
+}
+
 // Fills 8 MiB with blocks of 64 bytes; in percent, how many pages were resident
 // when the one before them was begun.
 static void pages_ahead(void) {
@@ -299,7 +335,8 @@ static void no_faults_in_threads(void) {
     CHECK_THAT(after == before, "%ld page faults", after - before);
 }
 
-MAIN(CASE(untouched), CASE(untouched_slabs), CASE(a_run_is_used_again), CASE(pages_ahead), CASE(runs_ahead),
+MAIN(CASE(untouched), CASE(untouched_slabs), CASE(zeros),
+     CASE(a_run_is_used_again), CASE(pages_ahead), CASE(runs_ahead),
      CASE(is_resident_before_it_is_touched),
      CASE(an_alignment_makes_nothing_resident),
      CASE(is_resident_when_it_has_grown), CASE(reserve_is_mapped),

@@ -8,6 +8,7 @@ const FILE: &str = "policy_faults";
 const CASES: &[Case] = &[
     ("untouched", ""),
     ("untouched_slabs", ""),
+    ("zeros", ""),
     ("a_run_is_used_again", "BIFOLD_MMAP_THRESHOLD=512K"),
     ("is_resident_before_it_is_touched", "BIFOLD_PREFAULT=1"),
     ("an_alignment_makes_nothing_resident", "BIFOLD_PREFAULT=1"),
