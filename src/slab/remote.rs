@@ -3,18 +3,17 @@
 //! A stack whose links lie in the blocks and whose word packs
 //!
 //! ```text
-//!   63                  16  15      14     13   12        0
-//!  | address of the top or | queued | over | open |   count   |
-//!  |         full          |
+//!   63                        16  15      14     13   12        0
+//!  | the top's address, or full | queued | over | open |   count   |
 //! ```
 //!
 //! Any thread pushes one block with a compare-and-swap; the holder takes all
 //! with a swap. Nobody pops a single block, so a word that is equal again
 //! means a stack with the same top, and there is no ABA problem.
 //!
-//! An *open* queue is that of a slab of an ordinary kind, about which nothing
-//! needs to be told to anybody: who frees a block there tests that one bit. The
-//! rest is [`RemoteQueue::push`]'s. What is no slab has a word of 0.
+//! An *open* queue is that of a slab of an ordinary kind that is not full and has
+//! had a block before: who frees one there tests that bit, and has nothing else to
+//! decide. The rest is [`RemoteQueue::push`]'s. What is no slab has a word of 0.
 //!
 //! A *full* slab is on none of the holder's lists; the push that turns it
 //! *queued* obliges the pusher to put the slab in the holder's inbox. A queued
