@@ -114,8 +114,9 @@ unsafe fn release<const TEST: bool>(address: *mut u8) {
     }
     // SAFETY: the address is in the window.
     let slab = unsafe { Slab::of_known(base, address as usize) };
-    if slab.is_not_of(slot::get()) {
-        return remote::free_elsewhere(address);
+    let heap = slot::get();
+    if slab.is_not_of(heap) {
+        return remote::free_elsewhere(address, slab, heap);
     }
     if TEST && cfg!(feature = "checks") && !slab.is_small_block(address as usize) {
         return not_a_block(address);

@@ -10,8 +10,6 @@ use super::settle::announce;
 use super::watched;
 use super::{Heap, lookup, tick};
 use crate::fatal::die;
-#[cfg(not(feature = "hardened"))]
-use crate::os::slot;
 use crate::pages::{guarded, large, window, zone};
 #[cfg(not(feature = "hardened"))]
 use crate::slab::Kind;
@@ -19,13 +17,12 @@ use crate::slab::{Pushed, Slab, State};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Frees an address in the window that does not lie in a small slab of the
-/// calling thread's; mostly it lies in a longer one.
+/// calling thread's, whose heap's identity is `mine`: mostly it lies in a longer
+/// one, or in another thread's.
 #[cfg(not(feature = "hardened"))]
 #[inline(never)]
-pub(super) fn free_elsewhere(address: *mut u8) {
-    // SAFETY: the fast path has found the address to be in the window.
-    let slab = unsafe { Slab::of_known(window::base(), address as usize) };
-    if slab.is_not_held_by(slot::get()) {
+pub(super) fn free_elsewhere(address: *mut u8, slab: &'static Slab, mine: *mut ()) {
+    if slab.is_not_held_by(mine) {
         return free_not_mine(slab, address);
     }
     if cfg!(feature = "checks") && !slab.is_medium_block(address as usize) {
@@ -35,14 +32,32 @@ pub(super) fn free_elsewhere(address: *mut u8) {
     unsafe { release_own(slab, address) }
 }
 
-/// Frees an address in the window that is not in this slab of the calling
-/// thread's.
+/// Frees an address in the window that is not in a slab of the calling thread's.
 #[cfg(not(feature = "hardened"))]
-#[inline(never)]
+#[inline(always)]
 fn free_not_mine(slab: &'static Slab, address: *mut u8) {
+    // A queue is open where the kind has been looked at.
+    if slab.is_medium_block(address as usize) {
+        // SAFETY: if it is a slab the address is a block of it.
+        match unsafe { slab.push_remote_open(address) } {
+            None => {}
+            Some(Pushed::Twice) => return freed_twice(address),
+            Some(pushed) => return notify(slab, pushed),
+        }
+    }
+    free_by_kind(slab, address);
+}
+
+/// Frees an address by what it lies in, which may be nothing.
+#[cfg(not(feature = "hardened"))]
+#[cold]
+#[inline(never)]
+fn free_by_kind(slab: &'static Slab, address: *mut u8) {
     match slab.kind() {
         Kind::Run => free_run(address),
-        Kind::Small | Kind::Medium if slab.is_block(address as usize) => free_remote(slab, address),
+        Kind::Small | Kind::Medium if slab.is_medium_block(address as usize) => {
+            free_remote(slab, address);
+        }
         _ => watched::free(slab, address),
     }
 }
@@ -55,7 +70,7 @@ pub(super) fn others_free() -> bool {
     OTHERS_FREE.load(Ordering::Relaxed)
 }
 
-/// Frees a block of another heap's slab.
+/// Frees a block of another heap's slab, whose queue need not be open.
 #[cfg(not(feature = "hardened"))]
 #[inline(never)]
 pub(super) fn free_remote(slab: &'static Slab, address: *mut u8) {

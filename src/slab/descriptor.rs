@@ -95,6 +95,7 @@ pub(super) struct OwnerLine {
 // Where the fast paths' fields lie in a descriptor.
 pub(super) const OWNER: usize = mem::offset_of!(Slab, owner);
 pub(super) const HOLDER: usize = mem::offset_of!(Slab, holder);
+pub(super) const START: usize = mem::offset_of!(Slab, start);
 pub(super) const RECIPROCAL: usize = mem::offset_of!(Slab, reciprocal);
 pub(super) const BOUND: usize = mem::offset_of!(Slab, bound);
 pub(super) const COUNTER: usize =
@@ -240,6 +241,7 @@ impl Slab {
             Kind::Run => self.set_kind(Kind::WatchedRun),
             _ => return,
         }
+        self.remote.queue.close();
         self.set_holder(self.holder());
     }
 

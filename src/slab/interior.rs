@@ -1,6 +1,6 @@
 //! Whether an address is the start of a block: exact, in four instructions.
 
-use super::descriptor::{BOUND, RECIPROCAL, Slab};
+use super::descriptor::{BOUND, RECIPROCAL, START, Slab};
 use super::kind::Kind;
 use crate::sync::folded;
 
@@ -36,7 +36,9 @@ impl Slab {
     /// The same for a slab of any length.
     #[inline(always)]
     pub fn is_medium_block(&self, address: usize) -> bool {
-        self.is_multiple(address.wrapping_sub(self.start()) as u64)
+        // SAFETY: the offset is that field's.
+        let offset = unsafe { folded::above::<START>(self.at(), address) };
+        self.is_multiple(offset as u64)
     }
 
     #[inline(always)]

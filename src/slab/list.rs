@@ -10,8 +10,9 @@ use super::remote::Pushed;
 use crate::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 use crate::sync::folded;
 
-/// The first words of a free block.
-#[repr(C)]
+/// The first words of a free block. Aligned as blocks are, so that the end of a
+/// list can be the end of a remote queue.
+#[repr(C, align(16))]
 pub struct Block {
     /// Atomic, because figures walk a list while its owner changes it.
     pub(super) next: AtomicPtr<Block>,
@@ -129,21 +130,43 @@ impl Slab {
     /// # Safety
     ///
     /// The block is one of this slab, and the caller's.
-    #[inline]
     pub unsafe fn push_remote(&self, block: *mut u8) -> Pushed {
-        let start = self.start();
-        // SAFETY: the block is one of this slab, and the caller's.
-        let words = unsafe { &*block.cast::<Block>() };
+        let open = matches!(self.kind(), Kind::Small | Kind::Medium);
         self.remote
             .queue
-            .push(((block as usize - start) / 16) as u32, |below| {
-                let below =
-                    below.map_or(end(), |block| (start + block as usize * 16) as *mut Block);
-                words.next.store(below, Ordering::Relaxed);
-                if cfg!(feature = "checks") {
-                    words.key.set(self.key());
-                }
+            .push(block as usize, end() as usize, open, |below| {
+                // SAFETY: as the caller promises.
+                unsafe { self.put_on(block, below) };
             })
+    }
+
+    /// [`Slab::push_remote`] where there is nothing to decide; `None`, and
+    /// nothing is done, where there is. That is so for what is no slab, too.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::push_remote`], if it is a slab.
+    #[inline(always)]
+    pub unsafe fn push_remote_open(&self, block: *mut u8) -> Option<Pushed> {
+        self.remote.queue.push_open(block as usize, |below| {
+            // SAFETY: as the caller promises.
+            unsafe { self.put_on(block, below) };
+        })
+    }
+
+    /// Makes a block a free one, in front of another.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::push_remote`].
+    #[inline(always)]
+    unsafe fn put_on(&self, block: *mut u8, below: usize) {
+        // SAFETY: the block is one of this slab, and the caller's.
+        let words = unsafe { &*block.cast::<Block>() };
+        words.next.store(below as *mut Block, Ordering::Relaxed);
+        if cfg!(feature = "checks") {
+            words.key.set(self.key());
+        }
     }
 
     /// Moves what is in the remote queue to the local list; returns how many
@@ -153,10 +176,10 @@ impl Slab {
     ///
     /// As for [`Slab::pop`].
     pub unsafe fn collect(&self) -> u32 {
-        let Some((top, count)) = self.remote.queue.take() else {
+        let Some((top, count)) = self.remote.queue.take(end() as usize) else {
             return 0;
         };
-        let top = (self.start() + top as usize * 16) as *mut Block;
+        let top = top as *mut Block;
         let local = self.line.free.load(Ordering::Relaxed);
         if local != end() {
             // Find the end of the chain, no further than it can be.
@@ -246,10 +269,8 @@ impl Slab {
     /// can be told while others change them.
     pub fn has_free(&self, address: *mut u8) -> bool {
         let local = self.line.free.load(Ordering::Relaxed);
-        let remote = self.remote.queue.top();
-        let remote = remote.map_or(end(), |top| {
-            (self.start() + top as usize * 16) as *mut Block
-        });
+        let remote = self.remote.queue.peek();
+        let remote = remote.map_or(end(), |(top, _)| top as *mut Block);
         let mut found = false;
         for first in [local, remote] {
             self.walk(first, |block| found |= block.cast() == address);

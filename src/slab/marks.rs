@@ -316,7 +316,7 @@ impl Slab {
     ///
     /// The caller is the owner.
     pub unsafe fn collect(&self) -> u32 {
-        self.remote.queue.take();
+        self.remote.queue.take(0);
         let mut count = 0;
         for (number, group) in self.groups().iter().enumerate() {
             if group.returned.load(Ordering::Relaxed) == 0 {

@@ -53,6 +53,14 @@ fn forever<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
+/// Where a block would be.
+fn address_of(block: u32) -> usize {
+    16 * (block as usize + 1)
+}
+
+/// What a queue ends in: no block's address.
+const END: usize = 16 * 8;
+
 /// The first words of blocks, which only who has a block may touch.
 struct Blocks {
     below: [UnsafeCell<Option<u32>>; 4],
@@ -67,10 +75,22 @@ impl Blocks {
 
     /// Pushes a block, its link written as the allocator does.
     fn push(&self, queue: &RemoteQueue, block: u32) -> Pushed {
-        queue.push(block, |below| {
-            // SAFETY: the checker sees to it that nobody else is at it.
-            self.below[block as usize].with_mut(|link| unsafe { *link = below });
-        })
+        let address = address_of(block);
+        queue
+            .push_open(address, |below| self.set_below(block, below))
+            .unwrap_or_else(|| queue.push(address, END, true, |below| self.set_below(block, below)))
+    }
+
+    /// Pushes a block into the queue of a slab whose frees are watched.
+    fn push_watched(&self, queue: &RemoteQueue, block: u32) -> Pushed {
+        let address = address_of(block);
+        queue.push(address, END, false, |below| self.set_below(block, below))
+    }
+
+    fn set_below(&self, block: u32, below: usize) {
+        let below = (0..4).find(|&other| address_of(other) == below);
+        // SAFETY: the checker sees to it that nobody else is at it.
+        self.below[block as usize].with_mut(|link| unsafe { *link = below });
     }
 
     /// What is below a block in the queue that it was taken from.
@@ -81,10 +101,10 @@ impl Blocks {
 
     /// Takes all blocks from a queue; counts how often each came out.
     fn take(&self, queue: &RemoteQueue, seen: &mut [u32; 4]) -> u32 {
-        let Some((top, count)) = queue.take() else {
+        let Some((top, count)) = queue.take(END) else {
             return 0;
         };
-        let mut block = Some(top);
+        let mut block = (0..4).find(|&block| address_of(block) == top);
         let mut length = 0;
         while let Some(at) = block {
             seen[at as usize] += 1;

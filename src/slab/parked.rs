@@ -14,6 +14,8 @@ pub(super) trait Parkable {
     /// A free block.
     type Block;
 
+    /// What a list ends in.
+    fn end() -> *mut Self::Block;
     /// What the list of a parked slab ends in.
     fn mark() -> *mut Self::Block;
     /// The first block of the local list, which the owner writes without a lock.
@@ -51,7 +53,7 @@ pub(super) fn empty<S: Parkable>(slab: &S) -> Option<*mut S::Block> {
         .compare_exchange(first, S::mark(), Ordering::Relaxed, Ordering::Relaxed)
         .ok()?;
     slab.set_emptied(first);
-    if let Some((_, taken)) = slab.queue().take()
+    if let Some((_, taken)) = slab.queue().take(S::end() as usize)
         && taken > remote
     {
         // The block whose pop was under way has been freed by another thread. By
@@ -134,6 +136,10 @@ mod slab {
 
     impl Parkable for Slab {
         type Block = Block;
+
+        fn end() -> *mut Block {
+            end()
+        }
 
         fn mark() -> *mut Block {
             parked()

@@ -55,6 +55,8 @@ struct Model {
     /// The local list and the remote queue, the first block last.
     local: Vec<usize>,
     remote: Vec<usize>,
+    /// Whether the queue is open: it has had a block.
+    open: bool,
     out: BTreeSet<usize>,
     /// Frees until the counter is zero, and what is left over then; of an exact
     /// count that is none.
@@ -76,6 +78,7 @@ impl Model {
             carved: 0,
             local: Vec::new(),
             remote: Vec::new(),
+            open: false,
             out: BTreeSet::new(),
             counter: 1,
             left: Some(0),
@@ -132,7 +135,16 @@ impl Model {
                 self.remote.push(block);
                 let count = Pushed::In(self.remote.len() as u32);
                 // SAFETY: as above.
-                assert_eq!(unsafe { slab.push_remote(block as *mut u8) }, count);
+                let pushed = unsafe { slab.push_remote_open(block as *mut u8) };
+                assert_eq!(pushed.is_some(), self.open);
+                self.open = true;
+                // SAFETY: as above.
+                let pushed =
+                    pushed.unwrap_or_else(|| unsafe { slab.push_remote(block as *mut u8) });
+                assert_eq!(pushed, count);
+                // SAFETY: as above.
+                let again = unsafe { slab.push_remote_open(block as *mut u8) };
+                assert_eq!(again, Some(Pushed::Twice));
                 // SAFETY: as above.
                 assert_eq!(unsafe { slab.push_remote(block as *mut u8) }, Pushed::Twice);
             }

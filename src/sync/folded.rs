@@ -9,7 +9,7 @@
 //! assembly.
 
 #[cfg(any(loom, bifold_tsan, not(target_arch = "x86_64")))]
-use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The field of type `$type` at an offset in a structure.
 #[cfg(any(loom, bifold_tsan, not(target_arch = "x86_64")))]
@@ -46,6 +46,35 @@ pub unsafe fn differs<const OFFSET: usize>(at: *const (), value: *const ()) -> b
     #[cfg(any(loom, bifold_tsan, not(target_arch = "x86_64")))]
     {
         field!(at, OFFSET, AtomicPtr<()>).load(Ordering::Relaxed) != value.cast_mut()
+    }
+}
+
+/// How much `value` is above the word at `at + OFFSET`, modulo 2^64.
+///
+/// # Safety
+///
+/// There is such a word there.
+#[inline(always)]
+pub unsafe fn above<const OFFSET: usize>(at: *const (), value: usize) -> usize {
+    #[cfg(all(target_arch = "x86_64", not(any(loom, bifold_tsan))))]
+    {
+        let difference: usize;
+        // SAFETY: a load of an aligned word, as the caller promises.
+        unsafe {
+            core::arch::asm!(
+                "sub {difference}, qword ptr [{at} + {offset}]",
+                at = in(reg) at,
+                offset = const OFFSET,
+                difference = inout(reg) value => difference,
+                options(nostack, readonly, pure)
+            );
+        }
+        difference
+    }
+    #[cfg(any(loom, bifold_tsan, not(target_arch = "x86_64")))]
+    {
+        let word = field!(at, OFFSET, AtomicUsize).load(Ordering::Relaxed);
+        value.wrapping_sub(word)
     }
 }
 

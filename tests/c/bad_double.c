@@ -220,6 +220,18 @@ static void both_are_remote_at_once(void) {
     drain();
 }
 
+// More often than a slab has blocks, while its owner takes none back.
+static void release_in_turn(void) {
+    for (int i = 0; i < 100000; i++)
+        release_again(blocks[i % 2]);
+}
+
+static void remote_in_turn(void) {
+    fill_table(10);
+    in_thread(release_in_turn);
+    FAIL("came back from the last free");
+}
+
 static void from_two_threads(void) {
     choose_victim(1000);
     in_thread(release_victim);
@@ -318,7 +330,8 @@ MAIN(CASE(at_once), CASE(at_once_among_others), CASE(at_once_among_many),
      CASE(every_second_twice), CASE(in_full_slabs), CASE(after_other_sizes),
      CASE(after_reuse_of_others), CASE(second_is_remote),
      CASE(first_is_remote), CASE(both_are_remote),
-     CASE(both_are_remote_at_once), CASE(from_two_threads),
+     CASE(both_are_remote_at_once), CASE(remote_in_turn),
+     CASE(from_two_threads),
      CASE(both_are_remote_in_full_slabs), CASE(second_is_remote_in_full_slabs),
      CASE(at_the_same_moment), CASE(of_a_dead_thread),
      CASE(of_a_dead_thread_that_freed_it), CASE(of_a_dead_thread_by_another))

@@ -9,6 +9,8 @@
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,13 +94,43 @@ static void grown(long iterations) {
     }
 }
 
+enum { HANDED = 1000 };
+static void *handed[HANDED];
+static sem_t are_there, are_gone;
+
+static void *free_handed(void *iterations) {
+    for (long i = 0; i < *(long *)iterations; i += HANDED) {
+        sem_wait(&are_there);
+        for (int k = 0; k < HANDED; k++)
+            free(handed[k]);
+        sem_post(&are_gone);
+    }
+    return NULL;
+}
+
+// Every block is freed by another thread.
+static void remote(long iterations) {
+    pthread_t thread;
+    sem_init(&are_there, 0, 0);
+    sem_init(&are_gone, 0, 0);
+    if (pthread_create(&thread, NULL, free_handed, &iterations))
+        exit(2);
+    for (long i = 0; i < iterations; i += HANDED) {
+        for (int k = 0; k < HANDED; k++)
+            handed[k] = malloc(64);
+        sem_post(&are_there);
+        sem_wait(&are_gone);
+    }
+    pthread_join(thread, NULL);
+}
+
 static const struct {
     const char *name;
     void (*run)(long);
 } PATTERNS[] = {
     {"pair", pair},     {"last_first", last_first}, {"first_first", first_first},
     {"small", small},   {"medium", medium},         {"zeroed", zeroed},
-    {"grown", grown},
+    {"grown", grown},   {"remote", remote},
 };
 
 int main(int argc, char **argv) {

@@ -28,7 +28,7 @@ const fn pattern(name: &'static str, title: &'static str, bar: f64) -> Pattern {
     Pattern { name, title, bar }
 }
 
-pub const PATTERNS: [Pattern; 7] = [
+pub const PATTERNS: [Pattern; 8] = [
     pattern("pair", "malloc(64), free it", 51.0),
     pattern("last_first", "100 of 48 B, freed last first", 54.0),
     pattern("first_first", "1,000 of 112 B, freed first first", 58.0),
@@ -44,6 +44,7 @@ pub const PATTERNS: [Pattern; 7] = [
     ),
     pattern("zeroed", "calloc(1, 64), free it", 74.0),
     pattern("grown", "malloc(40), realloc to 44, free it", 92.0),
+    pattern("remote", "1,000 of 64 B, freed by another thread", 75.0),
 ];
 
 pub fn is_available() -> bool {

@@ -71,8 +71,7 @@ impl Slab {
         let Some((top, count)) = self.remote().peek() else {
             return Ok(());
         };
-        let top = (self.start() + top as usize * 16) as *mut Block;
-        let length = self.check_list(top, count, seen)?;
+        let length = self.check_list(top as *mut Block, count, seen)?;
         ensure(
             length == count,
             "a remote queue that is shorter than its count",

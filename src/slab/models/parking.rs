@@ -97,15 +97,26 @@ impl Slab {
 
     fn push_remote(&self, block: *mut Block) {
         self.known(block).set(Contents::Key);
-        self.queue.push(self.number(block) as u32, |below| {
-            let below = below.map_or(end(), |below| self.at(below as usize));
-            self.known(block).next.store(below, Ordering::Relaxed);
-        });
+        let link = |below: usize| {
+            let next = &self.known(block).next;
+            next.store(
+                core::ptr::with_exposed_provenance_mut(below),
+                Ordering::Relaxed,
+            );
+        };
+        let address = block.expose_provenance();
+        if self.queue.push_open(address, link).is_none() {
+            self.queue.push(address, end() as usize, true, link);
+        }
     }
 }
 
 impl Parkable for Slab {
     type Block = Block;
+
+    fn end() -> *mut Block {
+        end()
+    }
 
     fn mark() -> *mut Block {
         core::ptr::without_provenance_mut(16)

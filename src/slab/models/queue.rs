@@ -55,7 +55,7 @@ fn loom_no_block_is_lost_or_taken_twice() {
         assert_eq!(queue.count(), 4 - count);
         count += blocks.take(queue, &mut seen);
         assert_eq!((seen, count), ([1; 4], 4));
-        assert_eq!((queue.count(), queue.top()), (0, None));
+        assert_eq!((queue.count(), queue.peek()), (0, None));
     });
 }
 
@@ -135,6 +135,27 @@ fn loom_a_full_slab_is_taken_back_or_announced() {
         assert_eq!(blocks.take(queue, &mut seen), 2);
         // Taking blocks leaves the state as it was.
         assert_eq!(queue.is_queued(), !back);
+    });
+}
+
+/// A queue is closed under its pushers, and a block comes in that must not open it
+/// again: no block is lost.
+#[test]
+fn loom_a_queue_is_closed_beside_pushes() {
+    check(|| {
+        let slab = slab();
+        let (queue, blocks) = &*slab;
+        assert_eq!(blocks.push(queue, 0), Pushed::In(1));
+        let pusher = pusher(&slab, [1]);
+        queue.close();
+        blocks.push_watched(queue, 2);
+        assert_eq!(pusher.join().unwrap(), 0);
+        let mut seen = [0; 4];
+        assert_eq!(blocks.take(queue, &mut seen), 3);
+        assert_eq!(seen, [1, 1, 1, 0]);
+        queue.close();
+        assert_eq!(blocks.push_watched(queue, 3), Pushed::In(1));
+        assert_eq!(queue.push_open(super::address_of(0), |_| ()), None);
     });
 }
 

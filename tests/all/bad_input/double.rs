@@ -68,6 +68,7 @@ sooner_or_later! {
     first_is_remote
     both_are_remote
     both_are_remote_at_once
+    remote_in_turn
     from_two_threads
     both_are_remote_in_full_slabs
     second_is_remote_in_full_slabs
