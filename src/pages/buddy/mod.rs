@@ -193,7 +193,8 @@ impl Buddy {
             }
         }
         let clean = self.state_of(page, pages) == State::Clean;
-        self.join_range(page + pages, (1 << order) - pages);
+        self.insert_range(page + pages, (1 << order) - pages);
+        self.note_free(page, pages, false);
         Some(Run {
             first: PageIndex(page),
             pages,
@@ -250,12 +251,13 @@ impl Buddy {
             let (run, order) = self.run_around(page)?;
             self.take_out(order, run);
             let run_end = run + (1 << order);
-            self.join_range(run, page - run);
+            self.insert_range(run, page - run);
             if run_end > end {
-                self.join_range(end, run_end - end);
+                self.insert_range(end, run_end - end);
             }
             page = run_end;
         }
+        self.note_free(first.0, pages, false);
         Some(self.state_of(first.0, pages) == State::Clean)
     }
 
@@ -282,9 +284,8 @@ impl Buddy {
                 let change = (backing != self.backing(page)).then_some(backing);
                 if purge(PageIndex(page), 1 << order, change) {
                     self.set_unit_backing(page, backing);
-                    purged += (1 << order) - self.clean_in(State::Dirty, order, page);
                     self.remove(order, page);
-                    self.set_clean(page, 1 << order, true);
+                    purged += self.change_clean(page, 1 << order, true);
                     self.insert(State::Clean, order, page);
                 } else {
                     failures += 1;
@@ -307,6 +308,7 @@ impl Buddy {
     pub fn dig_hole(&mut self, from: usize) -> Option<usize> {
         let unit = self.next_whole(from)?;
         self.remove(MAX_ORDER, unit as u32 * UNIT_PAGES);
+        self.note_free(unit as u32 * UNIT_PAGES, UNIT_PAGES, false);
         self.mark(HOLE, unit);
         Some(unit)
     }

@@ -37,7 +37,12 @@ impl Buddy {
 
     /// Notes that a unit has a run of this kind.
     pub(super) fn mark(&mut self, kind: usize, unit: usize) {
-        self.level1(unit / FAN).mask[kind] |= 1 << (unit % FAN);
+        let node = &mut self.level1(unit / FAN).mask[kind];
+        let before = *node;
+        *node |= 1 << (unit % FAN);
+        if before != 0 {
+            return;
+        }
         let parent = unit / FAN;
         self.level2[parent / FAN].mask[kind] |= 1 << (parent % FAN);
         let parent = parent / FAN;
