@@ -181,8 +181,8 @@ impl Buddy {
             found -= 1;
             let upper = page + (1 << found);
             let (low, high) = (
-                self.state_of(page, 1 << found),
-                self.state_of(upper, 1 << found),
+                self.state_of_run(found, page),
+                self.state_of_run(found, upper),
             );
             // Keep the lower half, unless only the upper one is resident.
             if low == State::Clean && high == State::Dirty {
@@ -247,8 +247,12 @@ impl Buddy {
             return None;
         }
         let (mut page, end) = (first.0, first.0 + pages);
+        let mut gap = self.gap_around(page, page + 1);
         while page < end {
-            let (run, order) = self.run_around(page)?;
+            if page.is_multiple_of(UNIT_PAGES) {
+                gap = self.gap_around(page, page + 1);
+            }
+            let (run, order) = gap.run_at(page);
             self.take_out(order, run);
             let run_end = run + (1 << order);
             self.insert_range(run, page - run);

@@ -67,19 +67,58 @@ fn runs_of(first: u32, pages: u32) -> impl Iterator<Item = (u32, usize)> {
     })
 }
 
-/// Whether all bits are set in the aligned range of an order around a page.
+/// Whether all bits are set in the aligned range of an order from a page on.
 fn is_whole(bits: &[u64; 8], page: u32, order: usize) -> bool {
     let word = page as usize / 64;
     if order < 6 {
-        let length = 1 << order;
-        let mask = (u64::MAX >> (64 - length)) << (page % 64 & !(length - 1));
+        let mask = (u64::MAX >> (64 - (1 << order))) << (page % 64);
         return bits[word] & mask == mask;
     }
-    let words = 1 << (order - 6);
-    let first = word & !(words - 1);
-    bits[first..first + words]
+    bits[word..word + (1 << (order - 6))]
         .iter()
         .all(|&word| word == u64::MAX)
+}
+
+/// The last bit that is not set below a page.
+fn taken_below(bits: &[u64; 8], page: u32) -> Option<u32> {
+    let mut word = page as usize / 64;
+    let mut taken = !bits[word] & ((1 << (page % 64)) - 1);
+    while taken == 0 {
+        word = word.checked_sub(1)?;
+        taken = !bits[word];
+    }
+    Some(word as u32 * 64 + taken.ilog2())
+}
+
+/// The first bit that is not set from a page on.
+fn taken_from(bits: &[u64; 8], page: u32) -> Option<u32> {
+    let mut word = page as usize / 64;
+    let mut taken = !*bits.get(word)? & (u64::MAX << (page % 64));
+    while taken == 0 {
+        word += 1;
+        taken = !*bits.get(word)?;
+    }
+    Some(word as u32 * 64 + taken.trailing_zeros())
+}
+
+/// Free pages between two that are not: the numbers of these in the unit, or
+/// [`UNIT_PAGES`] where it ends.
+pub(super) struct Gap {
+    below: u32,
+    above: u32,
+}
+
+impl Gap {
+    /// The run that a page in the gap lies in, if the gap is free: the longest
+    /// that has neither end. Aligned ranges of order k have all bits but the
+    /// lowest k in common.
+    pub(super) fn run_at(&self, page: u32) -> (u32, usize) {
+        let place = page % UNIT_PAGES;
+        let order = (place ^ self.below)
+            .ilog2()
+            .min((place ^ self.above).ilog2());
+        (page >> order << order, order as usize)
+    }
 }
 
 impl Buddy {
@@ -110,7 +149,9 @@ impl Buddy {
         let words = &mut free[state as usize];
         words[bit / 64] &= !(1 << (bit % 64));
         let (range, mask) = words_of(order);
-        if words[range].iter().all(|word| word & mask == 0) {
+        let is_last =
+            words[bit / 64] & mask == 0 && words[range].iter().all(|word| word & mask == 0);
+        if is_last {
             self.unmark(kind_of(state, order), index);
         }
         Some(state)
@@ -119,7 +160,7 @@ impl Buddy {
     /// Puts a range in as the fewest runs, none of whose buddies is free.
     pub(super) fn insert_range(&mut self, first: u32, pages: u32) {
         for (page, order) in runs_of(first, pages) {
-            let state = self.state_of(page, 1 << order);
+            let state = self.state_of_run(order, page);
             self.insert(state, order, page);
         }
     }
@@ -210,6 +251,15 @@ impl Buddy {
         if clean { State::Clean } else { State::Dirty }
     }
 
+    /// The same of an aligned range of an order.
+    pub(super) fn state_of_run(&mut self, order: usize, page: u32) -> State {
+        let clean = &self.unit((page / UNIT_PAGES) as usize).clean;
+        match is_whole(clean, page % UNIT_PAGES, order) {
+            true => State::Clean,
+            false => State::Dirty,
+        }
+    }
+
     /// Notes whether the pages of a range are known to read as zero.
     pub(super) fn set_clean(&mut self, first: u32, pages: u32, clean: bool) {
         self.clean_bits(first, pages, |word, mask| {
@@ -219,18 +269,27 @@ impl Buddy {
 
     /// Frees a range, and joins it with what is free around it.
     pub(super) fn join_range(&mut self, first: u32, pages: u32) {
-        self.note_free(first, pages, true);
         let (mut page, end) = (first, first + pages);
         while page < end {
-            let order = self.order_around(page);
-            let run = page >> order << order;
+            let unit_end = (page / UNIT_PAGES + 1) * UNIT_PAGES;
+            self.join_in_unit(page, end.min(unit_end));
+            page = unit_end;
+        }
+    }
+
+    fn join_in_unit(&mut self, first: u32, end: u32) {
+        let gap = self.gap_around(first, end);
+        self.note_free(first, end - first, true);
+        let mut page = first;
+        while page < end {
+            let (run, order) = gap.run_at(page);
             let run_end = run + (1 << order);
             // What was free of it before is in runs of its own.
             self.remove_range(run, page - run);
             if run_end > end {
                 self.remove_range(end, run_end - end);
             }
-            let state = self.state_of(run, 1 << order);
+            let state = self.state_of_run(order, run);
             self.insert(state, order, run);
             page = run_end;
         }
@@ -238,17 +297,19 @@ impl Buddy {
 
     /// The free run that a page lies in.
     pub(super) fn run_around(&mut self, page: u32) -> Option<(u32, usize)> {
-        self.is_free(page).then(|| {
-            let order = self.order_around(page);
-            (page >> order << order, order)
-        })
+        self.is_free(page)
+            .then(|| self.gap_around(page, page + 1).run_at(page))
     }
 
-    /// The order of the longest run that can be made of free pages around one.
-    fn order_around(&mut self, page: u32) -> usize {
-        let pages = &self.unit((page / UNIT_PAGES) as usize).pages;
-        let longer = (1..ORDERS).take_while(|&order| is_whole(pages, page % UNIT_PAGES, order));
-        longer.last().unwrap_or(0)
+    /// The gap that a range lies in, which is all free, or is about to be; it ends
+    /// in the same unit.
+    pub(super) fn gap_around(&mut self, first: u32, end: u32) -> Gap {
+        let pages = &self.unit((first / UNIT_PAGES) as usize).pages;
+        let first = first % UNIT_PAGES;
+        Gap {
+            below: taken_below(pages, first).unwrap_or(UNIT_PAGES),
+            above: taken_from(pages, end.wrapping_sub(1) % UNIT_PAGES + 1).unwrap_or(UNIT_PAGES),
+        }
     }
 
     /// The lowest dirty run of an order at or above a page.
