@@ -1,7 +1,7 @@
 //! The bits of one unit: which runs in it are free, which pages clean.
 
 use super::tree::kind_of;
-use super::{Buddy, MAX_ORDER, MAX_UNITS, ORDERS, UNIT_PAGES};
+use super::{Buddy, MAX_ORDER, MAX_UNITS, UNIT_PAGES};
 
 /// The words of a unit's bits in one state.
 const WORDS: usize = 16;
