@@ -23,10 +23,6 @@ const WORTH_A_VISIT: usize = 512;
 const PURGE_ORDER: usize = 4;
 /// The most shorter runs to purge at a time.
 const SHORT_MOST: usize = 512;
-/// Milliseconds in which all that is too much has gone back, if somebody comes
-/// by at all; and how soon to come again as long as there is some.
-const PACE: u64 = 500;
-const AGAIN: u64 = 20;
 
 impl Zone {
     /// Pages in runs.
@@ -84,7 +80,7 @@ impl Zone {
     fn come_again(&self, now: u64, soon: bool) {
         let delay = options::purge_delay();
         due::request(if soon {
-            now + AGAIN
+            now + due::AGAIN
         } else {
             (now / delay + 1) * delay
         });
@@ -95,10 +91,10 @@ impl Zone {
         if options::purge() != Purge::Delayed {
             return false;
         }
-        let elapsed = now.wrapping_sub(self.last_tick).clamp(1, PACE) as usize;
+        let elapsed = now.wrapping_sub(self.last_tick);
         self.last_tick = now;
         let (excess, later) = self.excess(now);
-        let share = (excess * elapsed).div_ceil(PACE as usize).max(PURGE_LEAST);
+        let share = due::share(excess, elapsed).max(PURGE_LEAST);
         let mut purged = 0;
         if excess >= PURGE_LEAST {
             purged = self.purge_pages(share, PURGE_ORDER);
