@@ -268,7 +268,8 @@ impl Buddy {
     /// Visits dirty free runs of order `least` and above, the longest first,
     /// until those for which `purge` returns true, which become clean, are
     /// have `wanted` dirty pages or more, or too many have failed: locked pages
-    /// most likely, and then all. Returns how many they have. `purge` is told
+    /// most likely, and then all. Returns how many they have. Of a run that is
+    /// longer than what is still wanted it is an aligned part. `purge` is told
     /// what the unit is to be backed with from then on, if that is something else.
     pub fn purge(
         &mut self,
@@ -283,20 +284,41 @@ impl Buddy {
                 && failures < PURGE_FAILURES
                 && let Some(page) = self.next_dirty(order, from)
             {
-                from = page + (1 << order);
                 let backing = self.backing_without(page, order);
                 let change = (backing != self.backing(page)).then_some(backing);
-                if purge(PageIndex(page), 1 << order, change) {
+                let part = self.part_to_purge(page, order, least, wanted - purged);
+                let (first, pages) = (part.0.0, part.1);
+                if purge(part.0, pages, change) {
                     self.set_unit_backing(page, backing);
                     self.remove(order, page);
-                    purged += self.change_clean(page, 1 << order, true);
-                    self.insert(State::Clean, order, page);
+                    purged += self.change_clean(first, pages, true);
+                    self.insert_range(page, 1 << order);
+                    from = first + pages;
                 } else {
                     failures += 1;
+                    from = page + (1 << order);
                 }
             }
         }
         purged
+    }
+
+    /// What to purge of a dirty run, when so many pages are wanted: the first part
+    /// of a suitable order that is dirty. What is huge, or is to be, goes whole.
+    fn part_to_purge(
+        &mut self,
+        page: u32,
+        order: usize,
+        least: usize,
+        wanted: usize,
+    ) -> (PageIndex, u32) {
+        let part = match self.backing(page) {
+            Backing::Pages => order.min((wanted.ilog2() as usize).max(least)),
+            Backing::Huge | Backing::Split => order,
+        };
+        let mut parts = (page..page + (1 << order)).step_by(1 << part);
+        let first = parts.find(|&first| self.state_of_run(part, first) == State::Dirty);
+        (PageIndex(first.unwrap_or(page)), 1 << part)
     }
 
     /// The lowest unit at or above `from` that is wholly free.

@@ -312,10 +312,10 @@ impl Buddy {
         }
     }
 
-    /// The lowest dirty run of an order at or above a page.
+    /// The lowest dirty run of an order that ends above a page.
     pub(super) fn next_dirty(&mut self, order: usize, from: u32) -> Option<u32> {
         let kind = kind_of(State::Dirty, order);
-        let mut page = from;
+        let mut page = from >> order << order;
         loop {
             let unit = self.next_marked(kind, (page / UNIT_PAGES) as usize)?;
             let start = unit as u32 * UNIT_PAGES;

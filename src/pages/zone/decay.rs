@@ -12,10 +12,11 @@ use crate::options::{self, Purge};
 use crate::os::{memory, process};
 use crate::pages::{due, fresh};
 
-/// The least and the most pages to purge at a time while the program takes and
-/// gives runs: few system calls, and none that takes long.
+/// The pages to purge at a time while the program takes and gives runs: few system
+/// calls, and none that takes more than some ten microseconds.
 const PURGE_LEAST: usize = 64;
-const PURGE_MOST: usize = 1024;
+/// After so many purged pages their metadata may be worth to go back, too.
+const MUCH: usize = 1024;
 /// Pages that are free beyond what may stay for which somebody is to come by,
 /// once nobody may need them any more: 2 MiB.
 const WORTH_A_VISIT: usize = 512;
@@ -64,7 +65,7 @@ impl Zone {
         let now = process::coarse_milliseconds();
         let (excess, later) = self.excess(now);
         if excess >= PURGE_LEAST && !self.used.is_resting() {
-            let purged = self.purge_pages(excess.min(PURGE_MOST), PURGE_ORDER);
+            let purged = self.purge_pages(PURGE_LEAST, PURGE_ORDER);
             if purged == 0 {
                 // Locked pages, or many short runs: not worth another try
                 // before long.
@@ -105,7 +106,8 @@ impl Zone {
         let refused = excess >= PURGE_LEAST && purged == 0;
         if later >= PURGE_LEAST + purged && !refused {
             self.come_again(now, excess >= PURGE_LEAST + purged);
-        } else if core::mem::take(&mut self.has_purged_much) {
+        } else if self.purged >= MUCH {
+            self.purged = 0;
             self.purge_metadata();
         }
         purged > 0
@@ -132,7 +134,7 @@ impl Zone {
             unsafe { fresh::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT) }
         };
         let purged = self.buddy.purge(least.max(os_page), pages, purge);
-        self.has_purged_much |= purged >= PURGE_MOST;
+        self.purged = self.purged.saturating_add(purged);
         self.settle_charge();
         purged
     }
