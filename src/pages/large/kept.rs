@@ -15,10 +15,10 @@ const KEPT_AGE: u64 = 500;
 /// What is too much is cut off a kept mapping if so many bytes of it stay.
 const REST_LEAST: usize = 64 << 10;
 
-/// Bytes to unmap in one call of malloc or free: some ten microseconds. And what
-/// part of the recent peak may wait for it.
+/// Bytes to unmap in one call of malloc or free: some ten microseconds. And how many
+/// may wait for it, at most an eighth of the recent peak.
 const PIECE: usize = 256 << 10;
-const WAITING: usize = 8;
+const WAITING: usize = 2 << 20;
 
 /// A kept mapping is handed out whole if it is longer than needed by at most
 /// one part in so many.
@@ -259,7 +259,7 @@ impl Large {
         let peak = self.note_peak(process::coarse_milliseconds()).max(live);
         let kept: usize = self.kept.iter().map(|kept| kept.length).sum();
         let excess = (live + kept).saturating_sub(peak);
-        let pressing = excess.saturating_sub(peak / WAITING);
+        let pressing = excess.saturating_sub(WAITING.min(peak / 8));
         self.take_out(match more {
             0 => pressing.min(PIECE),
             _ => pressing.max(PIECE).min(excess),
