@@ -3,7 +3,9 @@
 use super::{Heap, registry};
 use crate::pages::{large, limit, zone};
 use crate::size_class::SizeClass;
-use crate::slab::{Slab, State};
+use crate::slab::Slab;
+#[cfg(not(feature = "hardened"))]
+use crate::slab::State;
 
 /// The blocks of a slab that the program has. The caller holds the lock.
 #[cfg(not(feature = "hardened"))]
