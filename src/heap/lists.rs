@@ -86,7 +86,8 @@ impl Heap {
         first(&self.listed[class.index()])
     }
 
-    /// All slabs of a class that have free blocks.
+    /// All slabs of a class that have free blocks; the one that was returned last
+    /// may be taken from the list.
     pub(super) fn all_listed(&self, class: SizeClass) -> impl Iterator<Item = &'static Slab> {
         core::iter::successors(self.first_listed(class), |item| slab(item.links().0.get()))
     }

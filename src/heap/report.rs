@@ -2,7 +2,10 @@
 
 use super::{Heap, registry};
 use crate::pages::{large, limit, zone};
-use crate::slab::{Slab, State};
+use crate::size_class::SizeClass;
+use crate::slab::Slab;
+#[cfg(not(feature = "hardened"))]
+use crate::slab::State;
 
 /// The blocks of a slab that the program has. The caller holds the lock.
 #[cfg(not(feature = "hardened"))]
@@ -77,29 +80,33 @@ pub(super) fn trim_beyond(spare: usize) -> usize {
 impl Heap {
     /// Gives the slabs that are wholly free to the zone. The caller holds the
     /// lock; what another thread allocates from is left to it.
+    ///
+    /// Full slabs are not looked at, of which there may be any number: one that is
+    /// wholly free has been listed long before.
     pub(super) fn give_back_free_slabs(&'static self) {
         self.drain();
         let may_use_current = self.is_ours_under_lock();
-        self.for_each_slab(|slab| {
-            if !slab.kind().is_slab() {
-                return;
+        for class in SizeClass::all() {
+            if may_use_current {
+                self.list_idle(class);
             }
-            #[cfg(not(feature = "hardened"))]
-            if slab.state() == State::Parked && may_use_current {
-                self.unpark(slab.class());
-                self.list(slab);
-            }
-            if slab.state() == State::Current {
-                if !may_use_current || live_blocks(slab) > 0 {
-                    return;
-                }
-                self.unset_current(slab.class());
-                slab.recount();
-                self.list(slab);
-            }
-            if slab.state() == State::Listed {
+            for slab in self.all_listed(class) {
                 self.give_back_if_free(slab);
             }
-        });
+        }
+    }
+
+    /// Lists a class's parked slab, and its current one if that is wholly free.
+    fn list_idle(&'static self, class: SizeClass) {
+        #[cfg(not(feature = "hardened"))]
+        if let Some(slab) = self.unpark(class) {
+            self.list(slab);
+        }
+        let slab = self.current(class);
+        if self.has_current(class) && live_blocks(slab) == 0 {
+            self.unset_current(class);
+            slab.recount();
+            self.list(slab);
+        }
     }
 }

@@ -8,6 +8,17 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 const NEVER: u64 = u64::MAX;
 
+/// Milliseconds in which all that is too much has gone back, if somebody comes
+/// by at all; and how soon to come again as long as there is some.
+const PACE: u64 = 500;
+pub const AGAIN: u64 = 20;
+
+/// How much of what is too much is to go, so long after the last time.
+pub fn share(excess: usize, elapsed: u64) -> usize {
+    let elapsed = elapsed.clamp(1, PACE) as u128;
+    ((excess as u128 * elapsed).div_ceil(PACE as u128)) as usize
+}
+
 static DUE: AtomicU64 = AtomicU64::new(NEVER);
 
 /// Asks for a look at `when` at the latest.

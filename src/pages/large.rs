@@ -54,6 +54,8 @@ struct Large {
     /// Blocks freed since the last second without any.
     churn: usize,
     last_free: u64,
+    /// When [`tick`] was last called.
+    last_tick: u64,
     /// The addresses of freed mappings; see `fenced`.
     #[cfg(feature = "hardened")]
     away: [fenced::Span; fenced::AWAY],
@@ -70,6 +72,7 @@ static LARGE: Locked<Large> = Locked::new(Large {
     peak: RecentPeak::new(),
     churn: 0,
     last_free: 0,
+    last_tick: 0,
     #[cfg(feature = "hardened")]
     away: [fenced::NOWHERE; fenced::AWAY],
     #[cfg(feature = "hardened")]

@@ -86,8 +86,8 @@ pub struct Zone {
     used: RecentPeak,
     /// When [`Zone::tick`] was last called.
     last_tick: u64,
-    /// Whether so much was purged that its metadata may go back, too.
-    has_purged_much: bool,
+    /// Pages purged since metadata was last looked through.
+    purged: usize,
     /// Bytes charged to the limit.
     charged: usize,
 }
@@ -141,7 +141,7 @@ static ZONE: Locked<Zone> = Locked::new(Zone {
     taken: 0,
     used: RecentPeak::new(),
     last_tick: 0,
-    has_purged_much: false,
+    purged: 0,
     charged: 0,
 });
 

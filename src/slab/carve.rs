@@ -9,6 +9,8 @@ use super::descriptor::Slab;
 use super::interior::bound_of;
 #[cfg(not(feature = "hardened"))]
 use super::list::{Block, end as end_of_list};
+#[cfg(not(feature = "hardened"))]
+use crate::pages::fresh;
 use crate::pages::{PAGE, zone};
 
 /// Bytes that are cut at a time of pages that were used before.
@@ -29,22 +31,31 @@ impl Slab {
     /// before, and so are mostly resident.
     #[cfg(not(feature = "hardened"))]
     fn step(&self) -> usize {
-        if self.is_zeroed() { PAGE } else { USED_STEP }
+        if self.is_clean() { PAGE } else { USED_STEP }
     }
 
-    /// How many blocks will have been cut after the next time: those that end
-    /// within the step, or one of its size and more.
+    /// How many blocks will have been cut after the next time: one alone, or those
+    /// that end within the step.
     #[cfg(not(feature = "hardened"))]
     fn next_carved(&self) -> u32 {
         let (size, carved) = (self.size(), self.carved());
+        if self.is_next_alone() {
+            return carved + 1;
+        }
         let offset = carved as usize * size;
-        let step = self.step();
-        let blocks = if size < step {
-            ((offset + size).next_multiple_of(step) - offset) / size
-        } else {
-            1
-        };
+        let step_end = (offset + size).next_multiple_of(self.step());
+        let blocks = (step_end - offset) / size;
         (carved + blocks as u32).min(self.capacity())
+    }
+
+    /// Whether the next block is cut alone: where it is as long as a step, or the
+    /// first to reach one that is most likely not resident. Whoever has asked for it
+    /// is about to touch that page, and the others on it are cut without a fault.
+    #[cfg(not(feature = "hardened"))]
+    fn is_next_alone(&self) -> bool {
+        let (size, offset) = (self.size(), self.carved() as usize * self.size());
+        let is_first = offset.is_multiple_of(PAGE) || offset / PAGE != (offset + size - 1) / PAGE;
+        size >= self.step() || is_first && self.is_clean() && !fresh::faults_around()
     }
 
     /// Where [`Slab::carve`] or [`Slab::carve_one`] cuts blocks next.
@@ -54,8 +65,8 @@ impl Slab {
         end(self.carved())..end(self.next_carved())
     }
 
-    /// Cuts the next blocks and makes them free; there are no others. Of the size
-    /// of a step and more it is one, which is returned.
+    /// Cuts the next blocks and makes them free; there are no others. One that is cut
+    /// alone is returned.
     ///
     /// # Safety
     ///
@@ -64,7 +75,7 @@ impl Slab {
     pub unsafe fn carve_next(&self) -> Option<*mut u8> {
         // SAFETY: as the caller promises.
         unsafe {
-            if self.size() >= self.step() {
+            if self.is_next_alone() {
                 return Some(self.carve_one());
             }
             self.carve();
@@ -72,8 +83,8 @@ impl Slab {
         None
     }
 
-    /// Cuts the blocks of the next page and puts them on the local list, which
-    /// is empty.
+    /// Cuts the blocks that end on the next page and puts them on the local list,
+    /// which is empty.
     ///
     /// # Safety
     ///
@@ -135,10 +146,10 @@ impl Slab {
         }
     }
 
-    /// Whether carving has written to all its pages: longer blocks are cut
-    /// without a touch, and the program may leave them so.
+    /// Whether carving has written to all its pages: longer blocks are cut one by
+    /// one, without a touch, and the program may leave them so.
     fn is_touched(&self) -> bool {
-        self.size() < PAGE
+        self.size() <= PAGE / 2
     }
 
     pub(super) fn set_carved(&self, carved: u32) {

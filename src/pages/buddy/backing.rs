@@ -69,12 +69,13 @@ impl Buddy {
         }
     }
 
-    /// Takes a free run out that is about to be used. With the first page of
-    /// it a coarse unit that was clean becomes resident as a whole.
+    /// Takes a free run out that is about to be used, in part at least; its pages
+    /// are noted as free until then. With the first page of it a coarse unit that
+    /// was clean becomes resident as a whole.
     pub(super) fn take_out(&mut self, order: usize, page: u32) -> Option<State> {
         let state = self.remove(order, page)?;
         if order == MAX_ORDER && self.backing(page) == Backing::Huge {
-            self.set_clean(page, UNIT_PAGES, false);
+            self.change_clean(page, UNIT_PAGES, false);
             return Some(State::Dirty);
         }
         Some(state)

@@ -181,8 +181,8 @@ impl Buddy {
             found -= 1;
             let upper = page + (1 << found);
             let (low, high) = (
-                self.state_of(page, 1 << found),
-                self.state_of(upper, 1 << found),
+                self.state_of_run(found, page),
+                self.state_of_run(found, upper),
             );
             // Keep the lower half, unless only the upper one is resident.
             if low == State::Clean && high == State::Dirty {
@@ -193,7 +193,8 @@ impl Buddy {
             }
         }
         let clean = self.state_of(page, pages) == State::Clean;
-        self.join_range(page + pages, (1 << order) - pages);
+        self.insert_range(page + pages, (1 << order) - pages);
+        self.note_free(page, pages, false);
         Some(Run {
             first: PageIndex(page),
             pages,
@@ -246,23 +247,29 @@ impl Buddy {
             return None;
         }
         let (mut page, end) = (first.0, first.0 + pages);
+        let mut gap = self.gap_around(page, page + 1);
         while page < end {
-            let (run, order) = self.run_around(page)?;
+            if page.is_multiple_of(UNIT_PAGES) {
+                gap = self.gap_around(page, page + 1);
+            }
+            let (run, order) = gap.run_at(page);
             self.take_out(order, run);
             let run_end = run + (1 << order);
-            self.join_range(run, page - run);
+            self.insert_range(run, page - run);
             if run_end > end {
-                self.join_range(end, run_end - end);
+                self.insert_range(end, run_end - end);
             }
             page = run_end;
         }
+        self.note_free(first.0, pages, false);
         Some(self.state_of(first.0, pages) == State::Clean)
     }
 
     /// Visits dirty free runs of order `least` and above, the longest first,
     /// until those for which `purge` returns true, which become clean, are
     /// have `wanted` dirty pages or more, or too many have failed: locked pages
-    /// most likely, and then all. Returns how many they have. `purge` is told
+    /// most likely, and then all. Returns how many they have. Of a run that is
+    /// longer than what is still wanted it is an aligned part. `purge` is told
     /// what the unit is to be backed with from then on, if that is something else.
     pub fn purge(
         &mut self,
@@ -277,21 +284,41 @@ impl Buddy {
                 && failures < PURGE_FAILURES
                 && let Some(page) = self.next_dirty(order, from)
             {
-                from = page + (1 << order);
                 let backing = self.backing_without(page, order);
                 let change = (backing != self.backing(page)).then_some(backing);
-                if purge(PageIndex(page), 1 << order, change) {
+                let part = self.part_to_purge(page, order, least, wanted - purged);
+                let (first, pages) = (part.0.0, part.1);
+                if purge(part.0, pages, change) {
                     self.set_unit_backing(page, backing);
-                    purged += (1 << order) - self.clean_in(State::Dirty, order, page);
                     self.remove(order, page);
-                    self.set_clean(page, 1 << order, true);
-                    self.insert(State::Clean, order, page);
+                    purged += self.change_clean(first, pages, true);
+                    self.insert_range(page, 1 << order);
+                    from = first + pages;
                 } else {
                     failures += 1;
+                    from = page + (1 << order);
                 }
             }
         }
         purged
+    }
+
+    /// What to purge of a dirty run, when so many pages are wanted: the first part
+    /// of a suitable order that is dirty. What is huge, or is to be, goes whole.
+    fn part_to_purge(
+        &mut self,
+        page: u32,
+        order: usize,
+        least: usize,
+        wanted: usize,
+    ) -> (PageIndex, u32) {
+        let part = match self.backing(page) {
+            Backing::Pages => order.min((wanted.ilog2() as usize).max(least)),
+            Backing::Huge | Backing::Split => order,
+        };
+        let mut parts = (page..page + (1 << order)).step_by(1 << part);
+        let first = parts.find(|&first| self.state_of_run(part, first) == State::Dirty);
+        (PageIndex(first.unwrap_or(page)), 1 << part)
     }
 
     /// The lowest unit at or above `from` that is wholly free.
@@ -307,6 +334,7 @@ impl Buddy {
     pub fn dig_hole(&mut self, from: usize) -> Option<usize> {
         let unit = self.next_whole(from)?;
         self.remove(MAX_ORDER, unit as u32 * UNIT_PAGES);
+        self.note_free(unit as u32 * UNIT_PAGES, UNIT_PAGES, false);
         self.mark(HOLE, unit);
         Some(unit)
     }

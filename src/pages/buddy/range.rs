@@ -88,14 +88,13 @@ impl Unit {
 fn first_range(mut bits: [u64; WORDS], count: u32) -> Option<u32> {
     let mut have = 1;
     while have < count {
-        let step = have.min(count - have);
-        let (words, shift) = (step as usize / 64, step % 64);
-        bits = core::array::from_fn(|i| {
-            let word = |i: usize| bits.get(i).copied().unwrap_or(0);
-            let low = word(i + words) >> shift;
-            let high = word(i + words + 1).checked_shl(64 - shift).unwrap_or(0);
-            bits[i] & (low | high)
-        });
+        let step = have.min(count - have).min(63);
+        let mut above = 0;
+        for word in bits.iter_mut().rev() {
+            let before = *word;
+            *word &= before >> step | above << (64 - step);
+            above = before;
+        }
         have += step;
     }
     let word = bits.iter().position(|&word| word != 0)?;

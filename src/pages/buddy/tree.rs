@@ -37,7 +37,12 @@ impl Buddy {
 
     /// Notes that a unit has a run of this kind.
     pub(super) fn mark(&mut self, kind: usize, unit: usize) {
-        self.level1(unit / FAN).mask[kind] |= 1 << (unit % FAN);
+        let node = &mut self.level1(unit / FAN).mask[kind];
+        let before = *node;
+        *node |= 1 << (unit % FAN);
+        if before != 0 {
+            return;
+        }
         let parent = unit / FAN;
         self.level2[parent / FAN].mask[kind] |= 1 << (parent % FAN);
         let parent = parent / FAN;
@@ -86,23 +91,28 @@ impl Buddy {
                 .iter()
                 .fold(0, |or, mask| or | mask)
         };
+        // The bits from a place on, and the first of them that is set.
+        let next = |mask: u64, from: usize| {
+            let rest = mask & (u64::MAX << (from % FAN));
+            (rest != 0).then(|| from / FAN * FAN + rest.trailing_zeros() as usize)
+        };
         let mut unit = from;
         while unit < MAX_UNITS {
-            let (top, second) = (unit / FAN / FAN / FAN, unit / FAN / FAN);
-            if any(&self.top[top]) >> (second % FAN) & 1 == 0 {
-                unit = (second + 1) * FAN * FAN;
+            let (first, second) = (unit / FAN, unit / FAN / FAN);
+            let Some(found) = next(any(&self.top[second / FAN]), second) else {
+                unit = (second / FAN + 1) * FAN * FAN * FAN;
                 continue;
-            }
-            let first = unit / FAN;
-            if any(&self.level2[second]) >> (first % FAN) & 1 == 0 {
-                unit = (first + 1) * FAN;
+            };
+            let first = first.max(found * FAN);
+            let Some(found) = next(any(&self.level2[found]), first) else {
+                unit = (found + 1) * FAN * FAN;
                 continue;
+            };
+            let unit_from = unit.max(found * FAN);
+            match next(any(self.level1(found)), unit_from) {
+                Some(unit) => return Some(unit),
+                None => unit = (found + 1) * FAN,
             }
-            let mask = any(self.level1(first)) >> (unit % FAN);
-            if mask != 0 {
-                return Some(unit + mask.trailing_zeros() as usize);
-            }
-            unit = (first + 1) * FAN;
         }
         None
     }

@@ -1,7 +1,7 @@
 //! The bits of one unit: which runs in it are free, which pages clean.
 
 use super::tree::kind_of;
-use super::{Buddy, MAX_ORDER, MAX_UNITS, ORDERS, UNIT_PAGES};
+use super::{Buddy, MAX_ORDER, MAX_UNITS, UNIT_PAGES};
 
 /// The words of a unit's bits in one state.
 const WORDS: usize = 16;
@@ -55,6 +55,72 @@ pub(super) fn words_of(order: usize) -> (core::ops::Range<usize>, u64) {
     }
 }
 
+/// The fewest runs that a range is made of: first pages and orders.
+fn runs_of(first: u32, pages: u32) -> impl Iterator<Item = (u32, usize)> {
+    let (mut next, end) = (first, first + pages);
+    core::iter::from_fn(move || {
+        let page = next;
+        let longest = (end - page).checked_ilog2()? as usize;
+        let order = longest.min(page.trailing_zeros() as usize).min(MAX_ORDER);
+        next = page + (1 << order);
+        Some((page, order))
+    })
+}
+
+/// Whether all bits are set in the aligned range of an order from a page on.
+fn is_whole(bits: &[u64; 8], page: u32, order: usize) -> bool {
+    let word = page as usize / 64;
+    if order < 6 {
+        let mask = (u64::MAX >> (64 - (1 << order))) << (page % 64);
+        return bits[word] & mask == mask;
+    }
+    bits[word..word + (1 << (order - 6))]
+        .iter()
+        .all(|&word| word == u64::MAX)
+}
+
+/// The last bit that is not set below a page.
+fn taken_below(bits: &[u64; 8], page: u32) -> Option<u32> {
+    let mut word = page as usize / 64;
+    let mut taken = !bits[word] & ((1 << (page % 64)) - 1);
+    while taken == 0 {
+        word = word.checked_sub(1)?;
+        taken = !bits[word];
+    }
+    Some(word as u32 * 64 + taken.ilog2())
+}
+
+/// The first bit that is not set from a page on.
+fn taken_from(bits: &[u64; 8], page: u32) -> Option<u32> {
+    let mut word = page as usize / 64;
+    let mut taken = !*bits.get(word)? & (u64::MAX << (page % 64));
+    while taken == 0 {
+        word += 1;
+        taken = !*bits.get(word)?;
+    }
+    Some(word as u32 * 64 + taken.trailing_zeros())
+}
+
+/// Free pages between two that are not: the numbers of these in the unit, or
+/// [`UNIT_PAGES`] where it ends.
+pub(super) struct Gap {
+    below: u32,
+    above: u32,
+}
+
+impl Gap {
+    /// The run that a page in the gap lies in, if the gap is free: the longest
+    /// that has neither end. Aligned ranges of order k have all bits but the
+    /// lowest k in common.
+    pub(super) fn run_at(&self, page: u32) -> (u32, usize) {
+        let place = page % UNIT_PAGES;
+        let order = (place ^ self.below)
+            .ilog2()
+            .min((place ^ self.above).ilog2());
+        (page >> order << order, order as usize)
+    }
+}
+
 impl Buddy {
     /// A unit's bits.
     pub(super) fn unit(&mut self, unit: usize) -> &mut Unit {
@@ -64,63 +130,83 @@ impl Buddy {
         unsafe { &mut *self.units.add(unit) }
     }
 
-    /// Puts a free run in, whose buddy is not free.
+    /// Puts a free run in, whose buddy is not free. Its pages are noted as free.
     pub(super) fn insert(&mut self, state: State, order: usize, page: u32) {
         let unit = (page / UNIT_PAGES) as usize;
         let bit = bit_of(order, page);
         self.unit(unit).free[state as usize][bit / 64] |= 1 << (bit % 64);
-        self.set_free(page, 1 << order, true);
         self.mark(kind_of(state, order), unit);
-        self.free_pages += 1 << order;
-        self.clean_pages += self.clean_in(state, order, page);
     }
 
-    /// Takes a free run of this order out if there is one at `page`.
+    /// Takes a free run of this order out, whose pages stay noted as free.
+    /// Returns its state; `None`: there is none.
     pub(super) fn remove(&mut self, order: usize, page: u32) -> Option<State> {
-        let unit = (page / UNIT_PAGES) as usize;
+        let index = (page / UNIT_PAGES) as usize;
         let bit = bit_of(order, page);
-        for state in [State::Dirty, State::Clean] {
-            let words = &mut self.unit(unit).free[state as usize];
-            if words[bit / 64] >> (bit % 64) & 1 == 0 {
-                continue;
-            }
-            words[bit / 64] &= !(1 << (bit % 64));
-            let (range, mask) = words_of(order);
-            if words[range].iter().all(|word| word & mask == 0) {
-                self.unmark(kind_of(state, order), unit);
-            }
-            self.set_free(page, 1 << order, false);
-            self.free_pages -= 1 << order;
-            self.clean_pages -= self.clean_in(state, order, page);
-            return Some(state);
+        let free = &mut self.unit(index).free;
+        let is_in = |state: &State| free[*state as usize][bit / 64] >> (bit % 64) & 1 != 0;
+        let state = [State::Dirty, State::Clean].into_iter().find(is_in)?;
+        let words = &mut free[state as usize];
+        words[bit / 64] &= !(1 << (bit % 64));
+        let (range, mask) = words_of(order);
+        let is_last =
+            words[bit / 64] & mask == 0 && words[range].iter().all(|word| word & mask == 0);
+        if is_last {
+            self.unmark(kind_of(state, order), index);
         }
-        None
+        Some(state)
     }
 
-    /// The clean pages of a free run: some of a dirty one may be.
-    pub(super) fn clean_in(&mut self, state: State, order: usize, page: u32) -> usize {
-        if state == State::Clean {
-            return 1 << order;
+    /// Puts a range in as the fewest runs, none of whose buddies is free.
+    pub(super) fn insert_range(&mut self, first: u32, pages: u32) {
+        for (page, order) in runs_of(first, pages) {
+            let state = self.state_of_run(order, page);
+            self.insert(state, order, page);
         }
-        let mut count = 0;
-        self.clean_bits(page, 1 << order, |word, mask| {
-            count += (*word & mask).count_ones() as usize;
+    }
+
+    /// Takes out the runs that a range is made of.
+    fn remove_range(&mut self, first: u32, pages: u32) {
+        for (page, order) in runs_of(first, pages) {
+            let state = self.remove(order, page);
+            debug_assert!(state.is_some());
+        }
+    }
+
+    /// Notes whether pages are free, and counts them.
+    pub(super) fn note_free(&mut self, first: u32, pages: u32, free: bool) {
+        let mut clean = 0;
+        self.page_bits(first, pages, |unit, word, mask| {
+            let bits = &mut unit.pages[word];
+            *bits = if free { *bits | mask } else { *bits & !mask };
+            clean += (unit.clean[word] & mask).count_ones() as usize;
         });
-        count
+        if free {
+            self.free_pages += pages as usize;
+            self.clean_pages += clean;
+        } else {
+            self.free_pages -= pages as usize;
+            self.clean_pages -= clean;
+        }
+    }
+
+    /// Notes whether pages that are free are known to read as zero. Returns of
+    /// how many that was not known.
+    pub(super) fn change_clean(&mut self, first: u32, pages: u32, clean: bool) -> usize {
+        let mut known = 0;
+        self.clean_bits(first, pages, |word, mask| {
+            known += (*word & mask).count_ones() as usize;
+            *word = if clean { *word | mask } else { *word & !mask };
+        });
+        self.clean_pages -= known;
+        self.clean_pages += if clean { pages as usize } else { 0 };
+        pages as usize - known
     }
 
     /// Calls `each` with the words and masks of a range of pages' clean bits.
     fn clean_bits(&mut self, first: u32, pages: u32, mut each: impl FnMut(&mut u64, u64)) {
         self.page_bits(first, pages, |unit, word, mask| {
             each(&mut unit.clean[word], mask);
-        });
-    }
-
-    /// Notes whether pages are free.
-    fn set_free(&mut self, first: u32, pages: u32, free: bool) {
-        self.page_bits(first, pages, |unit, word, mask| {
-            let word = &mut unit.pages[word];
-            *word = if free { *word | mask } else { *word & !mask };
         });
     }
 
@@ -165,6 +251,15 @@ impl Buddy {
         if clean { State::Clean } else { State::Dirty }
     }
 
+    /// The same of an aligned range of an order.
+    pub(super) fn state_of_run(&mut self, order: usize, page: u32) -> State {
+        let clean = &self.unit((page / UNIT_PAGES) as usize).clean;
+        match is_whole(clean, page % UNIT_PAGES, order) {
+            true => State::Clean,
+            false => State::Dirty,
+        }
+    }
+
     /// Notes whether the pages of a range are known to read as zero.
     pub(super) fn set_clean(&mut self, first: u32, pages: u32, clean: bool) {
         self.clean_bits(first, pages, |word, mask| {
@@ -172,49 +267,55 @@ impl Buddy {
         });
     }
 
-    /// Frees one run and joins it with its buddies.
-    fn join(&mut self, mut page: u32, mut order: usize) {
-        let mut state = self.state_of(page, 1 << order);
-        // A buddy whose first page is taken is not free as a whole.
-        while order < MAX_ORDER && self.is_free(page ^ (1 << order)) {
-            let Some(other) = self.remove(order, page ^ (1 << order)) else {
-                break;
-            };
-            if other == State::Dirty {
-                state = State::Dirty;
-            }
-            page &= !(1 << order);
-            order += 1;
-        }
-        self.insert(state, order, page);
-    }
-
-    /// Frees a range as the fewest aligned runs.
+    /// Frees a range, and joins it with what is free around it.
     pub(super) fn join_range(&mut self, first: u32, pages: u32) {
         let (mut page, end) = (first, first + pages);
         while page < end {
-            let aligned = (page.trailing_zeros() as usize).min(MAX_ORDER);
-            let order = aligned.min((end - page).ilog2() as usize);
-            self.join(page, order);
-            page += 1 << order;
+            let unit_end = (page / UNIT_PAGES + 1) * UNIT_PAGES;
+            self.join_in_unit(page, end.min(unit_end));
+            page = unit_end;
+        }
+    }
+
+    fn join_in_unit(&mut self, first: u32, end: u32) {
+        let gap = self.gap_around(first, end);
+        self.note_free(first, end - first, true);
+        let mut page = first;
+        while page < end {
+            let (run, order) = gap.run_at(page);
+            let run_end = run + (1 << order);
+            // What was free of it before is in runs of its own.
+            self.remove_range(run, page - run);
+            if run_end > end {
+                self.remove_range(end, run_end - end);
+            }
+            let state = self.state_of_run(order, run);
+            self.insert(state, order, run);
+            page = run_end;
         }
     }
 
     /// The free run that a page lies in.
     pub(super) fn run_around(&mut self, page: u32) -> Option<(u32, usize)> {
-        let unit = (page / UNIT_PAGES) as usize;
-        (0..ORDERS).find_map(|order| {
-            let bit = bit_of(order, page);
-            let free = &self.unit(unit).free;
-            let here = (free[0][bit / 64] | free[1][bit / 64]) >> (bit % 64) & 1 != 0;
-            here.then(|| (page >> order << order, order))
-        })
+        self.is_free(page)
+            .then(|| self.gap_around(page, page + 1).run_at(page))
     }
 
-    /// The lowest dirty run of an order at or above a page.
+    /// The gap that a range lies in, which is all free, or is about to be; it ends
+    /// in the same unit.
+    pub(super) fn gap_around(&mut self, first: u32, end: u32) -> Gap {
+        let pages = &self.unit((first / UNIT_PAGES) as usize).pages;
+        let first = first % UNIT_PAGES;
+        Gap {
+            below: taken_below(pages, first).unwrap_or(UNIT_PAGES),
+            above: taken_from(pages, end.wrapping_sub(1) % UNIT_PAGES + 1).unwrap_or(UNIT_PAGES),
+        }
+    }
+
+    /// The lowest dirty run of an order that ends above a page.
     pub(super) fn next_dirty(&mut self, order: usize, from: u32) -> Option<u32> {
         let kind = kind_of(State::Dirty, order);
-        let mut page = from;
+        let mut page = from >> order << order;
         loop {
             let unit = self.next_marked(kind, (page / UNIT_PAGES) as usize)?;
             let start = unit as u32 * UNIT_PAGES;

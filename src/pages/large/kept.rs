@@ -15,6 +15,11 @@ const KEPT_AGE: u64 = 500;
 /// What is too much is cut off a kept mapping if so many bytes of it stay.
 const REST_LEAST: usize = 64 << 10;
 
+/// Bytes to unmap in one call of malloc or free: some ten microseconds. And how many
+/// may wait for it, at most an eighth of the recent peak.
+const PIECE: usize = 256 << 10;
+const WAITING: usize = 2 << 20;
+
 /// A kept mapping is handed out whole if it is longer than needed by at most
 /// one part in so many.
 const SLACK: usize = 16;
@@ -48,16 +53,13 @@ impl Kept {
         }
     }
 
-    /// Makes it at most so long, if anything worth while stays. Returns what
-    /// is cut off.
-    fn cut(&mut self, room: usize) -> Self {
-        if self.length <= room {
-            return NOTHING;
-        }
-        if room < REST_LEAST {
+    /// Cuts so many bytes off its end, or all of it where nothing worth while would
+    /// stay. Returns what is cut off.
+    fn cut(&mut self, bytes: usize) -> Self {
+        if self.length < bytes + REST_LEAST {
             return core::mem::replace(self, NOTHING);
         }
-        let length = room & !(memory::page_size() - 1);
+        let length = (self.length - bytes) & !(memory::page_size() - 1);
         let rest = self.behind(length);
         self.length = length;
         rest
@@ -78,76 +80,58 @@ pub(super) const NOTHING: Kept = Kept {
 
 /// Makes a mapping of this length of one that is kept: of the shortest that is
 /// long enough, whose rest stays kept, or of the longest, if that is half of
-/// it. Pages that are resident cost far less than new ones.
+/// it. Pages that are resident cost far less than new ones. Before new ones come,
+/// what is too much goes.
 pub(super) fn take_kept(length: usize) -> Option<Mapping> {
     let mut large = LARGE.lock();
-    let long_enough = large.kept.iter_mut().filter(|kept| kept.length >= length);
-    if let Some(kept) = long_enough.min_by_key(|kept| kept.length) {
-        let (address, rest) = (kept.address, kept.length - length);
-        let length = if rest > length / SLACK {
-            length
-        } else {
-            kept.length
-        };
-        *kept = kept.behind(length);
-        return Some(Mapping {
-            address,
-            length,
-            clean: false,
-        });
-    }
-    let longest = large.kept.iter_mut().max_by_key(|kept| kept.length)?;
-    if longest.length < length / 2 {
-        return None;
-    }
-    let kept = core::mem::replace(longest, NOTHING);
+    let found = large.take_long_enough(length);
+    let short = match found {
+        Some(_) => None,
+        None => large.take_half(length),
+    };
+    let leaving = large.settle(length);
     drop(large);
-    // SAFETY: what was kept was taken out, and is nobody's now.
-    match unsafe { remap(kept.address, kept.length, length) } {
-        Some(address) => Some(Mapping {
+    unmap_all(&leaving);
+    found.or_else(|| {
+        let kept = short?;
+        // SAFETY: what was kept was taken out, and is nobody's now.
+        let address = unsafe { remap(kept.address, kept.length, length) };
+        let Some(address) = address else {
+            // Most likely it was joined of what are two mappings to the kernel.
+            unmap_all(&[LARGE.lock().put_in(kept)]);
+            return None;
+        };
+        Some(Mapping {
             address,
             length,
             clean: false,
-        }),
-        None => {
-            unmap_all(&[kept]);
-            None
-        }
-    }
+        })
+    })
 }
 
-/// Keeps a mapping for a while, at the expense of older ones.
+/// Keeps a mapping for a while. A program that frees a few and goes on to something
+/// else keeps none.
 pub(super) fn keep_or_unmap(address: usize, length: usize) {
     let now = process::coarse_milliseconds();
-    let mut leaving = [NOTHING; KEPT + 2];
     let mut newest = Kept {
         address,
         length,
         since: now,
     };
     let mut large = LARGE.lock();
-    let allowance = large.allowance(now);
+    if !large.is_churning(now) {
+        let kept = core::mem::replace(&mut large.kept, [NOTHING; KEPT]);
+        drop(large);
+        unmap_all(&[newest]);
+        unmap_all(&kept);
+        return;
+    }
     large.join_kept(&mut newest);
-    // There are few, so that looking at each is as good as an order.
-    let mut room = allowance;
-    leaving[KEPT] = newest.cut(room);
-    room -= newest.length;
-    let (mut oldest, mut least) = (0, u64::MAX);
-    for (i, (kept, leaving)) in large.kept.iter_mut().zip(&mut leaving).enumerate() {
-        *leaving = kept.cut(if kept.is_old(now) { 0 } else { room });
-        room -= kept.length;
-        if kept.since < least {
-            (oldest, least) = (i, kept.since);
-        }
-    }
-    let is_kept = newest.length > 0;
-    if is_kept {
-        leaving[KEPT + 1] = core::mem::replace(&mut large.kept[oldest], newest);
-    }
+    let left_over = large.put_in(newest);
+    let leaving = large.settle(0);
     drop(large);
-    if is_kept {
-        request_tick(now);
-    }
+    request_tick(now);
+    unmap_all(&[left_over]);
     unmap_all(&leaving);
 }
 
@@ -159,20 +143,27 @@ fn request_tick(since: u64) {
     }
 }
 
-/// Unmaps the mappings that have been kept for long.
+/// Unmaps the mappings that have been kept for long, some at a time in a program
+/// that comes by often.
 pub fn tick(now: u64) {
-    let mut leaving = [NOTHING; KEPT];
     let mut large = LARGE.lock();
-    let mut youngest = None;
-    for (kept, leaving) in large.kept.iter_mut().zip(&mut leaving) {
-        if kept.is_old(now) {
-            *leaving = core::mem::replace(kept, NOTHING);
-        } else if kept.address != 0 {
-            youngest = youngest.max(Some(kept.since));
-        }
-    }
+    let old = large.kept.iter().filter(|kept| kept.is_old(now));
+    let old = old.map(|kept| kept.length).sum();
+    let share = due::share(old, now.wrapping_sub(large.last_tick));
+    large.last_tick = now;
+    let leaving = large.take_out(share.max(PIECE).min(old));
+    let is_kept = |kept: &&Kept| kept.address != 0;
+    let youngest = large
+        .kept
+        .iter()
+        .filter(is_kept)
+        .map(|kept| kept.since)
+        .max();
+    let are_more = large.kept.iter().any(|kept| kept.is_old(now));
     drop(large);
-    if let Some(since) = youngest {
+    if are_more {
+        due::request(now + due::AGAIN);
+    } else if let Some(since) = youngest {
         request_tick(since);
     }
     unmap_all(&leaving);
@@ -213,20 +204,75 @@ impl Large {
         }
     }
 
-    /// Bytes that kept mappings may have, when one more has been freed. A
-    /// program that frees a few and goes on to something else keeps none.
-    fn allowance(&mut self, now: u64) -> usize {
+    /// Takes a mapping of this length out of the shortest that is long enough.
+    fn take_long_enough(&mut self, length: usize) -> Option<Mapping> {
+        let long_enough = self.kept.iter_mut().filter(|kept| kept.length >= length);
+        let kept = long_enough.min_by_key(|kept| kept.length)?;
+        let (address, rest) = (kept.address, kept.length - length);
+        let length = if rest > length / SLACK {
+            length
+        } else {
+            kept.length
+        };
+        *kept = kept.behind(length);
+        Some(Mapping {
+            address,
+            length,
+            clean: false,
+        })
+    }
+
+    /// Takes the longest out, if it is half of this length.
+    fn take_half(&mut self, length: usize) -> Option<Kept> {
+        let longest = self.kept.iter_mut().max_by_key(|kept| kept.length)?;
+        (longest.length >= length / 2).then(|| core::mem::replace(longest, NOTHING))
+    }
+
+    /// Keeps a mapping. Returns what has to go for it, the shortest.
+    fn put_in(&mut self, new: Kept) -> Kept {
+        let shortest = self.kept.iter_mut().min_by_key(|kept| kept.length);
+        shortest.map_or(new, |kept| core::mem::replace(kept, new))
+    }
+
+    /// Takes so many bytes out, or a little more, of the oldest.
+    fn take_out(&mut self, mut bytes: usize) -> [Kept; KEPT] {
+        let mut leaving = [NOTHING; KEPT];
+        for gone in &mut leaving {
+            if bytes == 0 {
+                break;
+            }
+            let kept = self.kept.iter_mut().filter(|kept| kept.address != 0);
+            let Some(oldest) = kept.min_by_key(|kept| kept.since) else {
+                break;
+            };
+            *gone = oldest.cut(bytes);
+            bytes = bytes.saturating_sub(gone.length);
+        }
+        leaving
+    }
+
+    /// Takes out some of what is kept beyond the recent peak, when `more` bytes are
+    /// about to be live. To unmap takes long, and so what is too much goes in
+    /// pieces; what may not wait goes at once, but not when a block is freed.
+    fn settle(&mut self, more: usize) -> [Kept; KEPT] {
+        let live = self.live + more;
+        let peak = self.note_peak(process::coarse_milliseconds()).max(live);
+        let kept: usize = self.kept.iter().map(|kept| kept.length).sum();
+        let excess = (live + kept).saturating_sub(peak);
+        let pressing = excess.saturating_sub(WAITING.min(peak / 8));
+        self.take_out(match more {
+            0 => pressing.min(PIECE),
+            _ => pressing.max(PIECE).min(excess),
+        })
+    }
+
+    /// Whether mappings are being freed one after the other, and any is to be kept.
+    fn is_churning(&mut self, now: u64) -> bool {
         if now.wrapping_sub(self.last_free) > CHURN_PAUSE {
             self.churn = 0;
         }
         self.last_free = now;
         self.churn += 1;
-        if self.churn < CHURN_LEAST {
-            return 0;
-        }
-        if options::purge() == Purge::Now {
-            return 0;
-        }
-        self.note_peak(now) - self.live
+        self.churn >= CHURN_LEAST && options::purge() != Purge::Now
     }
 }

@@ -12,10 +12,11 @@ use crate::options::{self, Purge};
 use crate::os::{memory, process};
 use crate::pages::{due, fresh};
 
-/// The least and the most pages to purge at a time while the program takes and
-/// gives runs: few system calls, and none that takes long.
+/// The pages to purge at a time while the program takes and gives runs: few system
+/// calls, and none that takes more than some ten microseconds.
 const PURGE_LEAST: usize = 64;
-const PURGE_MOST: usize = 1024;
+/// After so many purged pages their metadata may be worth to go back, too.
+const MUCH: usize = 1024;
 /// Pages that are free beyond what may stay for which somebody is to come by,
 /// once nobody may need them any more: 2 MiB.
 const WORTH_A_VISIT: usize = 512;
@@ -23,10 +24,6 @@ const WORTH_A_VISIT: usize = 512;
 const PURGE_ORDER: usize = 4;
 /// The most shorter runs to purge at a time.
 const SHORT_MOST: usize = 512;
-/// Milliseconds in which all that is too much has gone back, if somebody comes
-/// by at all; and how soon to come again as long as there is some.
-const PACE: u64 = 500;
-const AGAIN: u64 = 20;
 
 impl Zone {
     /// Pages in runs.
@@ -68,7 +65,7 @@ impl Zone {
         let now = process::coarse_milliseconds();
         let (excess, later) = self.excess(now);
         if excess >= PURGE_LEAST && !self.used.is_resting() {
-            let purged = self.purge_pages(excess.min(PURGE_MOST), PURGE_ORDER);
+            let purged = self.purge_pages(PURGE_LEAST, PURGE_ORDER);
             if purged == 0 {
                 // Locked pages, or many short runs: not worth another try
                 // before long.
@@ -84,7 +81,7 @@ impl Zone {
     fn come_again(&self, now: u64, soon: bool) {
         let delay = options::purge_delay();
         due::request(if soon {
-            now + AGAIN
+            now + due::AGAIN
         } else {
             (now / delay + 1) * delay
         });
@@ -95,10 +92,10 @@ impl Zone {
         if options::purge() != Purge::Delayed {
             return false;
         }
-        let elapsed = now.wrapping_sub(self.last_tick).clamp(1, PACE) as usize;
+        let elapsed = now.wrapping_sub(self.last_tick);
         self.last_tick = now;
         let (excess, later) = self.excess(now);
-        let share = (excess * elapsed).div_ceil(PACE as usize).max(PURGE_LEAST);
+        let share = due::share(excess, elapsed).max(PURGE_LEAST);
         let mut purged = 0;
         if excess >= PURGE_LEAST {
             purged = self.purge_pages(share, PURGE_ORDER);
@@ -109,7 +106,8 @@ impl Zone {
         let refused = excess >= PURGE_LEAST && purged == 0;
         if later >= PURGE_LEAST + purged && !refused {
             self.come_again(now, excess >= PURGE_LEAST + purged);
-        } else if core::mem::take(&mut self.has_purged_much) {
+        } else if self.purged >= MUCH {
+            self.purged = 0;
             self.purge_metadata();
         }
         purged > 0
@@ -136,7 +134,7 @@ impl Zone {
             unsafe { fresh::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT) }
         };
         let purged = self.buddy.purge(least.max(os_page), pages, purge);
-        self.has_purged_much |= purged >= PURGE_MOST;
+        self.purged = self.purged.saturating_add(purged);
         self.settle_charge();
         purged
     }

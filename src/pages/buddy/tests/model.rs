@@ -204,33 +204,32 @@ impl Model {
             visited.push((first.0, pages));
             !is_refused(visited.len())
         });
-        let mut expected: Vec<_> = (least..ORDERS)
-            .rev()
-            .flat_map(|order| {
-                (0..PAGES)
+        let (mut expected, mut sum, mut failures) = (Vec::new(), 0, 0);
+        for order in (least..ORDERS).rev() {
+            let mut from = 0;
+            while sum < wanted && failures < PURGE_FAILURES {
+                let run = (from >> order << order..PAGES)
                     .step_by(1 << order)
-                    .map(move |first| (first, order))
-            })
-            .filter(|&(first, order)| self.is_run(first, order))
-            .map(|(first, order)| (first, 1u32 << order))
-            .filter(|&(first, pages)| !self.is_clean(first, pages))
-            .collect();
-        let (mut count, mut sum, mut failures) = (0, 0, 0);
-        while count < expected.len() && sum < wanted && failures < PURGE_FAILURES {
-            let (first, pages) = expected[count];
-            count += 1;
-            if is_refused(count) {
-                failures += 1;
-            } else {
-                let pages = &mut self.pages[Self::range(first, pages)];
-                sum += pages
-                    .iter()
-                    .filter(|&&page| page == Page::Free(false))
-                    .count();
+                    .find(|&it| self.is_run(it, order) && !self.is_clean(it, 1 << order));
+                let Some(run) = run else { break };
+                // The first dirty part, no longer than what is left to do.
+                let most = ((wanted - sum).ilog2() as usize).max(least);
+                let part = 1 << order.min(most);
+                let mut parts = (run..run + (1 << order)).step_by(part as usize);
+                let first = parts.find(|&first| !self.is_clean(first, part)).unwrap();
+                expected.push((first, part));
+                if is_refused(expected.len()) {
+                    failures += 1;
+                    from = run + (1 << order);
+                    continue;
+                }
+                let pages = &mut self.pages[Self::range(first, part)];
+                let dirty = pages.iter().filter(|&&page| page == Page::Free(false));
+                sum += dirty.count();
                 pages.fill(Page::Free(true));
+                from = first + part;
             }
         }
-        expected.truncate(count);
         assert_eq!(visited, expected);
         assert_eq!(purged, sum);
     }
