@@ -38,7 +38,8 @@ pub(super) fn reclaim() -> bool {
 }
 
 /// Gives everything that is wholly free back to the kernel, now, from every
-/// thread's heap. Returns the bytes.
+/// thread's heap: free slabs, and of others the whole pages in free blocks that
+/// hold no link. Returns the bytes.
 ///
 /// Of the slabs from which another thread allocates at the moment it leaves
 /// one block's pages each.
