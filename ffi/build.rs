@@ -22,6 +22,9 @@ fn main() {
         "-Wl,-z,now",
         // Calls from inside to an exported function stay inside.
         "-Wl,-Bsymbolic-functions",
+        // What is written to starts on a page of its own: a process has as few
+        // pages of ours for itself as can be.
+        "-Wl,-z,separate-loadable-segments",
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }

@@ -82,7 +82,7 @@ pub(super) unsafe extern "C" fn child() {
             });
         }
     }
-    debug_assert!(SHARED.kind() == Kind::Shared);
+    debug_assert!(matches!(SHARED.kind(), Kind::Shared | Kind::Spare));
     background::after_fork();
 }
 

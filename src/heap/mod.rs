@@ -81,8 +81,8 @@ use crossbeam_utils::CachePadded;
 use crate::os::slot;
 use crate::size_class::{CLASSES, STEP_MAX, STEPS, SizeClass};
 use crate::slab::{Inbox, Slab};
-use crate::sync::Lock;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use crate::sync::{Lock, LockGuard};
 
 pub use caller::{Caller, Null, Program};
 pub use count::{count, measure, print_stats};
@@ -168,10 +168,10 @@ static EMPTY: Heap = Heap::new(Kind::Spare);
 
 /// The heap of a thread that lives off the shared heap, as its exit hook has
 /// run, or as it is to have none of its own: it has no blocks either.
-static GONE: Heap = Heap::new(Kind::Spare);
+static GONE: Heap = Heap::bare();
 
-/// The heap that belongs to no thread.
-static SHARED: Heap = Heap::new(Kind::Shared);
+/// The heap that belongs to no thread. It is bare until [`lock_shared`] is first called.
+static SHARED: Heap = Heap::bare();
 
 slot::define!(EMPTY);
 
@@ -181,6 +181,22 @@ fn mine() -> &'static Heap {
     // SAFETY: the slot holds the address of a heap, and heaps are never
     // unmapped.
     unsafe { &*slot::get().cast::<Heap>() }
+}
+
+/// [`GONE`], fit for a thread's slot.
+fn gone() -> &'static Heap {
+    GONE.fill();
+    &GONE
+}
+
+/// Takes the lock of [`SHARED`] to give it slabs or take blocks from it.
+fn lock_shared() -> LockGuard<'static> {
+    let guard = SHARED.lock.lock();
+    if SHARED.kind() != Kind::Shared {
+        SHARED.fill();
+        SHARED.set_kind(Kind::Shared);
+    }
+    guard
 }
 
 impl core::fmt::Debug for Heap {
@@ -207,6 +223,27 @@ impl Heap {
             inbox: CachePadded::new(Inbox::new(!matches!(kind, Kind::Shared))),
             #[cfg(feature = "hardened")]
             hardening: hardened::Hardening::new(),
+        }
+    }
+
+    /// A spare heap without even [`NOBODY`]'s address in its words: a static of
+    /// zeros, of which no page is written to in a process that does not need it.
+    const fn bare() -> Self {
+        Self {
+            step: [const { AtomicPtr::new(ptr::null_mut()) }; STEPS],
+            current: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
+            inbox: CachePadded::new(Inbox::new(false)),
+            ..Self::new(Kind::Spare)
+        }
+    }
+
+    /// Makes a bare heap one without slabs. Threads may do so at the same time.
+    fn fill(&self) {
+        // Acquire pairs with the last Release: who sees that sees the others.
+        if self.current[CLASSES - 1].load(Ordering::Acquire).is_null() {
+            for place in self.step.iter().chain(&self.current) {
+                place.store((&raw const NOBODY).cast_mut(), Ordering::Release);
+            }
         }
     }
 

@@ -11,7 +11,7 @@
 //! In a hardened build freed blocks are zeroed, and only fresh ones are filled.
 
 use super::caller::Fresh;
-use super::{EMPTY, GONE, Heap, Kind, SHARED, mine, registry};
+use super::{EMPTY, GONE, Heap, Kind, gone, lock_shared, mine, registry};
 use crate::options;
 use crate::os::slot;
 
@@ -50,13 +50,13 @@ pub(super) fn start() {
     if options::perturb() == 0 || core::ptr::eq(heap, &GONE) {
         return;
     }
-    slot::set(GONE.id());
+    slot::set(gone().id());
     if !core::ptr::eq(heap, &EMPTY) {
         registry::leave(heap);
     }
-    let _guard = SHARED.lock.lock();
+    let _guard = lock_shared();
     #[cfg(not(feature = "hardened"))]
-    SHARED.for_each_slab(crate::slab::Slab::watch);
+    super::SHARED.for_each_slab(crate::slab::Slab::watch);
 }
 
 impl Heap {

@@ -5,7 +5,7 @@
 //! of dead threads, and last a new slab.
 
 use super::caller::{Caller, Fresh};
-use super::{GONE, Heap, Kind, SHARED, perturb, registry, report, request, tick};
+use super::{GONE, Heap, Kind, SHARED, lock_shared, perturb, registry, report, request, tick};
 use crate::pages::{PAGE, fresh, guarded, zone};
 use crate::size_class::{SLAB_GUARD, STEP_MAX, SizeClass};
 use crate::slab::{Slab, State};
@@ -34,7 +34,7 @@ pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
     let attempt = || {
         if core::ptr::eq(heap, &GONE) {
             let fresh = {
-                let _guard = SHARED.lock.lock();
+                let _guard = lock_shared();
                 SHARED.allocate_under_lock(class)
             };
             // A hardened build fills what was asked for, and no more.
@@ -121,7 +121,7 @@ impl Heap {
         }
         self.unset_current(class);
         if self.takes_starters(class) {
-            let _guard = SHARED.lock.lock();
+            let _guard = lock_shared();
             return SHARED.allocate_under_lock(class);
         }
         let slab = self.new_slab(class)?;

@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use core::ptr;
 
 use super::settle::announce;
-use super::{EMPTY, GONE, Heap, Kind, SHARED, fork, mine, remote};
+use super::{EMPTY, Heap, Kind, SHARED, fork, gone, lock_shared, mine, remote};
 use crate::options::{self, Settings};
 use crate::os::protect::Locking;
 use crate::os::{hooks, slot};
@@ -91,7 +91,7 @@ pub(super) fn raw_lock() -> &'static Lock {
 }
 
 /// The calling thread's heap, which it gets now if it has none, the options
-/// being read before; [`GONE`] when its exit hook has run; the shared heap's
+/// being read before; [`super::GONE`] when its exit hook has run; the shared heap's
 /// like when there is no memory for another heap.
 pub(super) fn thread_heap(settings: Option<&Settings>) -> &'static Heap {
     let heap = mine();
@@ -117,21 +117,21 @@ fn new_heap(settings: Option<&Settings>) -> &'static Heap {
     let is_told = THREAD_EXIT.register(at_thread_exit) || first;
     if options::perturb() != 0 || are_enough() || !is_told {
         drop(registry);
-        slot::set(GONE.id());
-        return &GONE;
+        slot::set(gone().id());
+        return gone();
     }
     let Some(heap) = registry.take(Kind::Thread) else {
         // Without memory for a heap the thread lives off the shared one.
-        return &GONE;
+        return gone();
     };
     heap.first.set(first);
     drop(registry);
     slot::set(heap.id());
     // The slot comes first: arming the hook may allocate.
     if !THREAD_EXIT.arm(heap.id().cast()) && !first {
-        slot::set(GONE.id());
+        slot::set(gone().id());
         leave(heap);
-        return &GONE;
+        return gone();
     }
     heap
 }
@@ -148,7 +148,7 @@ unsafe extern "C" fn at_thread_exit(heap: *mut c_void) {
     #[cfg(feature = "valgrind")]
     let _quiet = crate::os::valgrind::Quiet::begin();
     // Destructors that run after this one may still allocate and free.
-    slot::set(GONE.id());
+    slot::set(gone().id());
     if let Some(heap) = Heap::from_id(heap.cast()) {
         heap.orphan();
     }
@@ -210,6 +210,7 @@ pub(super) fn for_each(mut each: impl FnMut(&'static Heap)) {
 #[cfg(any(test, debug_assertions))]
 pub(super) fn for_each_there_is(mut each: impl FnMut(&'static Heap)) {
     let _registry = REGISTRY.lock();
+    drop(lock_shared());
     for heap in core::iter::once(&SHARED).chain(all()) {
         let _guard = heap.lock.lock();
         each(heap);
@@ -319,9 +320,11 @@ impl Registry {
         // SAFETY: the memory is mapped, aligned, nobody's, and never
         // unmapped.
         let heap = unsafe {
-            place.write(Heap::new(Kind::Spare));
+            place.write(Heap::bare());
             &*place
         };
+        heap.fill();
+        heap.inbox.close();
         heap.next
             .store(HEAPS.load(Ordering::Relaxed), Ordering::Relaxed);
         HEAPS.store(place, Ordering::Release);
@@ -344,7 +347,7 @@ impl Heap {
     /// Gives all slabs of a dead thread's heap to the shared heap. The caller
     /// holds the lock.
     pub(super) fn inherit(&'static self) {
-        let _shared = SHARED.lock.lock();
+        let _shared = lock_shared();
         for slab in self.inbox.close() {
             self.receive(slab);
         }

@@ -1,6 +1,8 @@
 //! Trim, and what else looks at every heap's slabs at once.
 
 use super::{Heap, registry};
+#[cfg(not(feature = "hardened"))]
+use crate::pages::window;
 use crate::pages::{large, limit, zone};
 use crate::size_class::SizeClass;
 use crate::slab::Slab;
@@ -39,7 +41,8 @@ pub(super) fn reclaim() -> bool {
 }
 
 /// Gives everything that is wholly free back to the kernel, now, from every
-/// thread's heap. Returns the bytes.
+/// thread's heap: free slabs, and of others the whole pages in free blocks that
+/// hold no link. Returns the bytes.
 ///
 /// Of the slabs from which another thread allocates at the moment it leaves
 /// one block's pages each.
@@ -69,6 +72,7 @@ pub(super) fn trim_beyond(spare: usize) -> usize {
         #[cfg(not(feature = "hardened"))]
         {
             purged += heap.park_idle();
+            purged += heap.hollow_free_blocks();
         }
     });
     let mut zone = zone::lock();
@@ -108,5 +112,27 @@ impl Heap {
             slab.recount();
             self.list(slab);
         }
+    }
+
+    /// Purges what is free of whole pages in slabs that stay. Returns the bytes.
+    /// The caller holds the lock; what another thread allocates from is left to
+    /// it.
+    #[cfg(not(feature = "hardened"))]
+    fn hollow_free_blocks(&'static self) -> usize {
+        let may_use_current = self.is_ours_under_lock();
+        let mut purged = 0;
+        self.for_each_slab(|slab| {
+            let is_still = match slab.state() {
+                State::Listed | State::Full => true,
+                State::Current => may_use_current,
+                State::Parked => false,
+            };
+            // The kernel would make a huge page whole again.
+            let is_coarse = || zone::lock().is_coarse(window::page_of(slab.start()));
+            if is_still && slab.has_long_blocks() && !is_coarse() {
+                purged += slab.hollow();
+            }
+        });
+        purged
     }
 }

@@ -68,9 +68,9 @@ pub struct Figures {
 }
 
 /// The window with its buddy system.
+#[repr(C)]
 pub struct Zone {
     window: Window,
-    buddy: Buddy,
     /// The rest of a unit that runs are being cut from.
     stretch: Run,
     /// Descriptor slots that are free: see [`slots`].
@@ -90,6 +90,8 @@ pub struct Zone {
     purged: usize,
     /// Bytes charged to the limit.
     charged: usize,
+    /// The last, being the longest.
+    buddy: Buddy,
 }
 
 /// Pages of the window that are of a pool of huge pages.

@@ -25,6 +25,8 @@ mod check;
 mod counter;
 #[cfg(not(loom))]
 mod descriptor;
+#[cfg(not(any(loom, feature = "hardened")))]
+mod hollow;
 mod inbox;
 #[cfg(not(loom))]
 mod interior;

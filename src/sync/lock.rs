@@ -175,6 +175,7 @@ impl Drop for Guard<'_> {
 }
 
 /// Data behind a [`Lock`].
+#[repr(C)]
 pub struct Locked<T> {
     lock: Lock,
     data: UnsafeCell<T>,

@@ -28,4 +28,4 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
-pub use lock::{Lock, Locked, LockedGuard, forking};
+pub use lock::{Guard as LockGuard, Lock, Locked, LockedGuard, forking};

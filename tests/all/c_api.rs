@@ -92,6 +92,7 @@ cases! { api_reports:
     malloc_stats_prints_real_figures
     malloc_trim_gives_memory_back
     malloc_trim_again_and_again
+    malloc_trim_between_live_blocks
     malloc_trim_while_others_allocate
 }
 

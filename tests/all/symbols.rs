@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::Command;
 
-use crate::support;
+use crate::support::{self, Program};
 
 const GOLDEN: &str = include_str!("../golden/symbols.txt");
 
@@ -45,6 +45,33 @@ fn compare(found: &BTreeSet<&str>, listed: &BTreeSet<&str>) -> String {
         writeln!(lines, "+ {name} is exported, but not listed").expect("a string takes all");
     }
     lines
+}
+
+/// What the loader and the library write to in the file's own pages, every process
+/// has for itself: two pages of relocated addresses and one of data.
+#[test]
+fn a_process_has_few_of_the_library_s_pages_for_itself() {
+    let Some(library) = support::library() else {
+        println!("skipped: the figure is bifold's");
+        return;
+    };
+    let output = Program::new("/bin/cat").arg("/proc/self/smaps").run();
+    output.assert_success();
+    let name = library.file_name().and_then(|name| name.to_str());
+    let name = name.expect("a name in ASCII");
+    let (mut is_ours, mut found, mut own) = (false, false, 0);
+    for line in output.stdout.lines() {
+        let word = line.split_whitespace().next().unwrap_or("");
+        if let Some(kib) = line.strip_prefix("Anonymous:") {
+            let kib = kib.trim().trim_end_matches(" kB");
+            own += kib.parse::<u32>().expect("a number") * u32::from(is_ours);
+        } else if !word.ends_with(':') {
+            is_ours = line.ends_with(name);
+            found |= is_ours;
+        }
+    }
+    assert!(found, "{name} is not mapped:\n{}", output.stdout);
+    assert!(own <= 12, "{own} KiB of {name}:\n{}", output.stdout);
 }
 
 #[test]

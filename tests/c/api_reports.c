@@ -205,7 +205,72 @@ static void malloc_trim_while_others_allocate(void) {
     }
 }
 
+enum { LONG = 4096, LONGEST = 40000 };
+
+static char *long_blocks[LONG];
+
+static size_t long_size(unsigned i) {
+    return 9000 + i * 7919 % (LONGEST - 9000);
+}
+
+static void fill_long_blocks(void) {
+    for (unsigned i = 0; i < LONG; i++)
+        if (!long_blocks[i]) {
+            long_blocks[i] = malloc(long_size(i));
+            CHECK(long_blocks[i]);
+            memset(long_blocks[i], (int)(i % 255) + 1, long_size(i));
+        }
+}
+
+// Of each sixteen blocks one stays; of the others the thread frees each second.
+static void *free_long_blocks(void *is_thread) {
+    for (unsigned i = 0; i < LONG; i++)
+        if (i % 16 && i % 2 == (is_thread ? 0 : 1)) {
+            free(long_blocks[i]);
+            long_blocks[i] = NULL;
+        }
+    return NULL;
+}
+
+// Free blocks that are longer than a page, in slabs that stay.
+static void malloc_trim_between_live_blocks(void) {
+    size_t start = status_kib("VmRSS:");
+    for (int round = 0; round < 3; round++) {
+        fill_long_blocks();
+        size_t full = status_kib("VmRSS:");
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, free_long_blocks, &thread) == 0);
+        pthread_join(thread, NULL);
+        free_long_blocks(NULL);
+        CHECK(malloc_trim(0) == 1);
+        size_t after = status_kib("VmRSS:");
+        // A sixteenth lives; a free block keeps a page or two.
+        if (sysconf(_SC_PAGESIZE) == 4096)
+            CHECK_THAT(after < start + (full - start) / 2,
+                       "%zu KiB at the start, %zu full, %zu trimmed", start,
+                       full, after);
+        malloc_trim(0);
+        for (unsigned i = 0; i < LONG; i += 16)
+            for (size_t k = 0; k < long_size(i); k++)
+                CHECK(long_blocks[i][k] == (char)((i % 255) + 1));
+        // What was purged reads as zero where that is promised.
+        for (int i = 0; i < 200; i++) {
+            char *block = calloc(1, 20000);
+            CHECK(block);
+            for (size_t k = 0; k < 20000; k++)
+                CHECK(block[k] == 0);
+            memset(block, 1, 20000);
+            free(block);
+        }
+    }
+    for (unsigned i = 0; i < LONG; i++) {
+        free(long_blocks[i]);
+        long_blocks[i] = NULL;
+    }
+}
+
 MAIN(CASE(malloc_info_is_xml), CASE(malloc_info_has_real_figures),
      CASE(malloc_info_refuses_options), CASE(malloc_stats_prints_real_figures),
      CASE(malloc_trim_gives_memory_back), CASE(malloc_trim_again_and_again),
-     CASE(malloc_trim_while_others_allocate))
+     CASE(malloc_trim_while_others_allocate),
+     CASE(malloc_trim_between_live_blocks))

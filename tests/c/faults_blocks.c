@@ -107,6 +107,8 @@ SCENARIO(trim) {
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 200; i++)
             keep(malloc(4000), 4000);
+        for (int i = 0; i < 40; i++)
+            keep(malloc(30000), 30000);
         for (int i = 0; i < 20; i++)
             keep(malloc(100000), 100000);
         for (int i = 0; i < 4; i++)

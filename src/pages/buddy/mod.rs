@@ -82,16 +82,18 @@ pub struct Run {
     pub clean: bool,
 }
 
-/// The free runs of a whole window.
+/// The free runs of a whole window. What a small heap needs comes first, in as few
+/// pages as possible.
+#[repr(C)]
 pub struct Buddy {
     units: *mut Unit,
     level1: *mut Node,
-    level2: [Node; FAN * 2],
-    top: [Node; 2],
     free_pages: usize,
     clean_pages: usize,
     split_units: usize,
     coarse_units: usize,
+    top: [Node; 2],
+    level2: [Node; FAN * 2],
 }
 
 // SAFETY: the pointers are to storage that only this value reaches.
