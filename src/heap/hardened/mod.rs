@@ -21,19 +21,21 @@
 //!  quarantine  where freed blocks wait
 //!  release     free
 //!  resize      realloc
+//!  zero        whether a block is zero, and making it so
 //! ```
 
 mod canary;
 mod quarantine;
 mod release;
 mod resize;
+mod zero;
 
 use core::cell::Cell;
 
 use super::caller::{Caller, Fresh};
 use super::{Heap, Kind, mine, perturb, refill, request, start};
-use crate::fatal::{die, end};
-use crate::options::harden::{Measure, has};
+use crate::fatal::die;
+use crate::options::harden::{Measure, Measures, has, measures};
 use crate::pages::wipe::wipe;
 use crate::pages::{PAGE, large, window};
 use crate::random::Random;
@@ -67,23 +69,31 @@ impl Hardening {
 
 /// Allocates `size` bytes, aligned to 16. Out of memory: what the
 /// caller gets then.
+///
+/// The path of most requests saves no register: whatever calls is a function of
+/// its own, and the last thing that is done.
 #[inline(always)]
 pub fn allocate(size: usize, caller: impl Caller) -> *mut u8 {
     if size.wrapping_sub(1) >= STEP_MAX - canary::BYTES {
         return allocate_any(size, 1, caller);
     }
     let heap = mine();
-    let step = (size.max(GRAIN) + canary::BYTES + (GRAIN - 1)) >> GRAIN_SHIFT;
-    let slab = heap.at_step(step);
+    let slab = heap.at_step((size + canary::BYTES + (GRAIN - 1)) >> GRAIN_SHIFT);
+    let measures = measures();
+    let random = || match measures.has(Measure::Order) {
+        true => heap.hardening.random.byte_at_hand(),
+        false => Some(0),
+    };
     // SAFETY: the thread's own heap has only slabs that the thread owns.
-    match unsafe { heap.pop(slab) } {
-        Some(fresh) => {
-            // SAFETY: the block is the slab's, and nobody's yet.
-            unsafe { canary::write(fresh.block, slab.size(), size) };
-            fresh.block
-        }
-        None => allocate_any(size, 1, caller),
+    let Some(taken) = (unsafe { slab.take(random) }) else {
+        return allocate_any(size, 1, caller);
+    };
+    // SAFETY: the block is the slab's, and nobody's yet.
+    unsafe {
+        check_clean(slab, taken, measures);
+        canary::write(taken.block, taken.length, size, measures);
     }
+    taken.block as *mut u8
 }
 
 /// Allocates `size` bytes at a multiple of `alignment`, a power of two.
@@ -155,7 +165,7 @@ pub(super) fn dress_any(fresh: Fresh, size: usize, alignment: usize) -> Fresh {
 fn dress(fresh: Fresh, class: SizeClass, size: usize) -> Fresh {
     if !is_hollow(class.size()) {
         // SAFETY: the block is one of this class, and nobody's yet.
-        unsafe { canary::write(fresh.block, class.size(), size) };
+        unsafe { canary::write(fresh.block as usize, class.size(), size, measures()) };
     }
     fresh
 }
@@ -194,18 +204,20 @@ impl Heap {
     /// of a heap without one.
     #[inline(always)]
     pub(super) unsafe fn pop(&self, slab: &Slab) -> Option<Fresh> {
+        let measures = measures();
+        let random = || match measures.has(Measure::Order) {
+            true => Some(self.hardening.random.byte()),
+            false => Some(0),
+        };
         // SAFETY: as the caller promises.
-        let Taken { block, is_new } = unsafe { slab.take(|| self.hardening.random.byte()) }?;
-        let clean = has(Measure::Zero);
-        if clean && !is_hollow(slab.size()) && !(is_new && slab.is_zeroed()) {
+        let taken = unsafe { slab.take(random) }?;
+        if !is_hollow(taken.length) {
             // SAFETY: the block is the slab's, and nobody's yet.
-            if !unsafe { is_zero(block, slab.size()) } {
-                end("write to a freed block", block);
-            }
+            unsafe { check_clean(slab, taken, measures) };
         }
         Some(Fresh {
-            block: block as *mut u8,
-            clean,
+            block: taken.block as *mut u8,
+            clean: measures.has(Measure::Zero),
         })
     }
 
@@ -233,43 +245,36 @@ impl Heap {
     }
 }
 
-/// Whether so many bytes, a multiple of 16, are zero.
+/// Checks that nobody has written to a block since it was freed, or else ends the
+/// process.
 ///
 /// # Safety
 ///
-/// They are the caller's, and aligned to 16.
+/// The block was taken from the slab, has memory, and is nobody's yet.
 #[inline(always)]
-unsafe fn is_zero(address: usize, bytes: usize) -> bool {
-    const SHORT: usize = 256;
-    if bytes > SHORT {
-        // SAFETY: as the caller promises.
-        return unsafe { is_long_zero(address, bytes) };
+unsafe fn check_clean(slab: &Slab, taken: Taken, measures: Measures) {
+    // What was never handed out nor touched is not touched here.
+    if !measures.has(Measure::Zero) || taken.is_new && slab.is_zeroed() {
+        return;
     }
-    let mut at = address as *const u64;
-    let mut any = 0;
-    // SAFETY: as the caller promises. Volatile, because a loop that is made ready
-    // for long blocks takes longer for short ones.
-    unsafe {
-        let end = at.byte_add(bytes);
-        while at < end {
-            any |= at.read_volatile() | at.add(1).read_volatile();
-            at = at.add(2);
-        }
+    // SAFETY: as the caller promises.
+    if !unsafe { zero::is_zero(taken.block, taken.length) } {
+        written_to(taken.block);
     }
-    any == 0
 }
 
-/// # Safety
-///
-/// As for [`is_zero`].
+#[cold]
 #[inline(never)]
-unsafe fn is_long_zero(address: usize, bytes: usize) -> bool {
-    let length = bytes / size_of::<u64>();
-    // SAFETY: as the caller promises.
-    let words = unsafe { core::slice::from_raw_parts(address as *const u64, length) };
-    // In pieces, so that the loop over one has no way out and is made wide.
-    let is_clear = |piece: &[u64]| piece.iter().fold(0, |any, word| any | word) == 0;
-    words.chunks(64).all(is_clear)
+fn written_to(block: usize) -> ! {
+    die("write to a freed block", block)
+}
+
+/// Makes ready for blocks of a slab that nobody knows yet.
+pub(super) fn begin(slab: &Slab) {
+    canary::prepare();
+    if !slab.is_guarded() {
+        slab.put_up_fence();
+    }
 }
 
 /// Clears a slab, or a run, of an explicit heap that ends: its blocks were not

@@ -9,7 +9,7 @@ use super::release::check_tail;
 use super::{Heap, allocate_aligned, canary, free, is_hollow};
 use crate::heap::caller::Caller;
 use crate::heap::lookup::{Found, find_or_die};
-use crate::options::harden::{Measure, has};
+use crate::options::harden::{Measure, has, measures};
 use crate::os::memory;
 use crate::pages::wipe::wipe;
 use crate::pages::{PAGE, large};
@@ -86,7 +86,7 @@ impl Place {
             Found::Large(_) | Found::Guarded(_) => large::set_requested(self.block as usize, size),
             Found::Slab(slab) | Found::Watched(slab) => {
                 // SAFETY: the block is one of the slab's, and has the room.
-                unsafe { canary::write(self.block, slab.size(), size) };
+                unsafe { canary::write(self.block as usize, slab.size(), size, measures()) };
             }
         }
         self.block
@@ -103,6 +103,9 @@ pub(in crate::heap) fn requested(found: Found, block: *mut u8) -> usize {
             }
             // In a forked child what was behind the block is gone, too.
             if slab.kind() == Kind::Wiped {
+                return slab.size() - canary::BYTES;
+            }
+            if !has(Measure::Canary) {
                 return slab.size() - canary::BYTES;
             }
             // SAFETY: the block is one of the slab's, and in use.
