@@ -67,6 +67,15 @@ pub struct Taken {
     pub is_new: bool,
 }
 
+/// Why no block was taken from a slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No block is free, or there is nothing random.
+    Nothing,
+    /// This one is free, and in use or on its way back, too.
+    Twice(usize),
+}
+
 /// Where the marks of a block are.
 #[derive(Clone, Copy)]
 pub struct Mark<'a> {
@@ -190,33 +199,36 @@ impl Slab {
         self.line.fresh.set(0);
     }
 
-    /// Takes a free block, one of up to 64 by chance; `None`: there is none.
-    /// `random` returns eight random bits; if it has none, nothing is taken, and
-    /// `None` returned, too.
+    /// Takes a free block, one of up to 64 by chance. `random` returns eight random
+    /// bits, if it can.
+    ///
+    /// # Errors
+    ///
+    /// Why none was taken.
     ///
     /// # Safety
     ///
     /// The caller is the owner.
     #[inline(always)]
-    pub unsafe fn take(&self, random: impl Fn() -> Option<u32>) -> Option<Taken> {
+    pub unsafe fn take(&self, random: impl Fn() -> Option<u32>) -> Result<Taken, Refused> {
         let mut number = self.line.group.get();
         let mut group = self.group(number * GROUP);
         let mut free = group.free.load(Ordering::Relaxed);
         if free == 0 {
             let stocked = self.line.stocked.get();
             if stocked == 0 {
-                return None;
+                return Err(Refused::Nothing);
             }
-            let turn = random()? % u32::BITS;
+            let turn = random().ok_or(Refused::Nothing)? % u32::BITS;
             number = (stocked.rotate_right(turn).trailing_zeros() + turn) % u32::BITS;
             self.line.group.set(number);
             group = self.group(number * GROUP);
             free = group.free.load(Ordering::Relaxed);
             if free == 0 {
-                return None;
+                return Err(Refused::Nothing);
             }
         }
-        let turn = random()? % GROUP;
+        let turn = random().ok_or(Refused::Nothing)? % GROUP;
         // SAFETY: it is not zero, which compilers do not see.
         let turned = unsafe { NonZeroU64::new_unchecked(free.rotate_right(turn)) };
         let bit = (turned.trailing_zeros() + turn) % GROUP;
@@ -227,12 +239,14 @@ impl Slab {
         let length = self.size();
         let block = self.start() + mark.number as usize * length;
         let live = group.live.load(Ordering::Relaxed);
-        if mark.is_in(live | group.claimed.load(Ordering::Relaxed)) {
-            die("double free", block);
-        }
         let mask = mark.mask();
-        group.free.store(free & !mask, Ordering::Relaxed);
-        if free == mask {
+        if (live | group.claimed.load(Ordering::Relaxed)) & mask != 0 {
+            return Err(Refused::Twice(block));
+        }
+        // The bit is set there, and not in `live`.
+        let rest = free ^ mask;
+        group.free.store(rest, Ordering::Relaxed);
+        if rest == 0 {
             let stocked = self.line.stocked.get();
             self.line.stocked.set(stocked & !(1 << number));
         }
@@ -241,11 +255,11 @@ impl Slab {
         compiler_fence(Ordering::Release);
         group.live.store(live | mask, Ordering::Relaxed);
         let fresh = self.line.fresh.get();
-        let is_new = mark.is_in(fresh) && number == (self.carved() - 1) / GROUP;
+        let is_new = fresh & mask != 0 && number == (self.carved() - 1) / GROUP;
         if is_new {
-            self.line.fresh.set(fresh & !mask);
+            self.line.fresh.set(fresh ^ mask);
         }
-        Some(Taken {
+        Ok(Taken {
             block,
             length,
             is_new,
@@ -271,9 +285,12 @@ impl Slab {
     #[inline(always)]
     pub unsafe fn release(&self, mark: Mark<'_>) -> bool {
         let group = mark.group;
-        let live = group.live.load(Ordering::Relaxed);
-        group.live.store(live & !mark.mask(), Ordering::Relaxed);
-        mark.is_in(live & !group.claimed.load(Ordering::Relaxed))
+        let (live, mask) = (group.live.load(Ordering::Relaxed), mark.mask());
+        if live & mask == 0 {
+            return false;
+        }
+        group.live.store(live ^ mask, Ordering::Relaxed);
+        group.claimed.load(Ordering::Relaxed) & mask == 0
     }
 
     /// The same by another thread.
@@ -328,8 +345,10 @@ impl Slab {
             return None;
         }
         group.free.store(free | mark.mask(), Ordering::Relaxed);
-        let stocked = self.line.stocked.get();
-        self.line.stocked.set(stocked | 1 << (mark.number / GROUP));
+        if free == 0 {
+            let stocked = self.line.stocked.get();
+            self.line.stocked.set(stocked | 1 << (mark.number / GROUP));
+        }
         compiler_fence(Ordering::Release);
         // SAFETY: the counter is the owner's, and so the calling thread's.
         Some(unsafe { folded::count_down::<COUNTER>(self.at()) })
@@ -554,3 +573,6 @@ impl Slab {
         self.remote.queue.reset();
     }
 }
+
+#[cfg(test)]
+mod tests;

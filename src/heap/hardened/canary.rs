@@ -13,7 +13,6 @@
 //! how many bytes were asked for, so that all of them and none else may be
 //! written to, and a free that says another size is wrong.
 
-use crate::fatal::die;
 use crate::options::harden::{Measure, Measures};
 use crate::os::random;
 use crate::sync::Locked;
@@ -145,27 +144,15 @@ pub unsafe fn has_slack(block: usize, length: usize, size: usize) -> bool {
     }
 }
 
-/// How many bytes of a block were asked for. A block that was written beyond ends
-/// the process.
+/// How many bytes of a block were asked for; `None`: it was written beyond.
 ///
 /// # Safety
 ///
 /// The block is one of `length` bytes, and in use.
 #[inline(always)]
-pub unsafe fn check(block: usize, length: usize) -> usize {
+pub unsafe fn check(block: usize, length: usize) -> Option<usize> {
     // SAFETY: as the caller promises.
-    unsafe {
-        match size(block, length) {
-            Some(size) if has_slack(block, length, size) => size,
-            _ => written_beyond(block),
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn written_beyond(block: usize) -> ! {
-    die("write beyond the end of a block", block)
+    unsafe { size(block, length).filter(|&size| has_slack(block, length, size)) }
 }
 
 /// What is at the end of a block, of which it may not be known whether it is in

@@ -31,16 +31,17 @@ mod resize;
 mod zero;
 
 use core::cell::Cell;
+use core::ptr;
 
 use super::caller::{Caller, Fresh};
 use super::{Heap, Kind, mine, perturb, refill, request, start};
-use crate::fatal::die;
+use crate::fatal::{die, end};
 use crate::options::harden::{Measure, Measures, has, measures};
 use crate::pages::wipe::wipe;
 use crate::pages::{PAGE, large, window};
 use crate::random::Random;
 use crate::size_class::{GRAIN, GRAIN_SHIFT, MEDIUM_MAX, STEP_MAX, SizeClass};
-use crate::slab::{Slab, Taken};
+use crate::slab::{Refused, Slab, Taken};
 
 pub(super) use release::note_lost_threads;
 pub use release::{free, free_sized, free_tested};
@@ -85,12 +86,16 @@ pub fn allocate(size: usize, caller: impl Caller) -> *mut u8 {
         false => Some(0),
     };
     // SAFETY: the thread's own heap has only slabs that the thread owns.
-    let Some(taken) = (unsafe { slab.take(random) }) else {
-        return allocate_any(size, 1, caller);
+    let taken = match unsafe { slab.take(random) } {
+        Ok(taken) => taken,
+        Err(Refused::Nothing) => return allocate_any(size, 1, caller),
+        Err(Refused::Twice(block)) => return marked_twice(block),
     };
     // SAFETY: the block is the slab's, and nobody's yet.
     unsafe {
-        check_clean(slab, taken, measures);
+        if !is_clean(slab, taken, measures) {
+            return written_to(taken.block);
+        }
         canary::write(taken.block, taken.length, size, measures);
     }
     taken.block as *mut u8
@@ -210,10 +215,14 @@ impl Heap {
             false => Some(0),
         };
         // SAFETY: as the caller promises.
-        let taken = unsafe { slab.take(random) }?;
-        if !is_hollow(taken.length) {
-            // SAFETY: the block is the slab's, and nobody's yet.
-            unsafe { check_clean(slab, taken, measures) };
+        let taken = match unsafe { slab.take(random) } {
+            Ok(taken) => taken,
+            Err(Refused::Nothing) => return None,
+            Err(Refused::Twice(block)) => die("double free", block),
+        };
+        // SAFETY: the block is the slab's, and nobody's yet.
+        if !is_hollow(taken.length) && !unsafe { is_clean(slab, taken, measures) } {
+            written_to(taken.block);
         }
         Some(Fresh {
             block: taken.block as *mut u8,
@@ -245,28 +254,35 @@ impl Heap {
     }
 }
 
-/// Checks that nobody has written to a block since it was freed, or else ends the
-/// process.
+/// Whether nobody has written to a block since it was freed, as far as it is known.
 ///
 /// # Safety
 ///
 /// The block was taken from the slab, has memory, and is nobody's yet.
 #[inline(always)]
-unsafe fn check_clean(slab: &Slab, taken: Taken, measures: Measures) {
+unsafe fn is_clean(slab: &Slab, taken: Taken, measures: Measures) -> bool {
     // What was never handed out nor touched is not touched here.
-    if !measures.has(Measure::Zero) || taken.is_new && slab.is_zeroed() {
-        return;
-    }
-    // SAFETY: as the caller promises.
-    if !unsafe { zero::is_zero(taken.block, taken.length) } {
-        written_to(taken.block);
-    }
+    !measures.has(Measure::Zero)
+        || taken.is_new && slab.is_zeroed()
+        // SAFETY: as the caller promises.
+        || unsafe { zero::is_zero(taken.block, taken.length) }
 }
 
+/// Ends the process. What this returns is for the paths that must not know that, or
+/// they would save registers for it.
 #[cold]
 #[inline(never)]
-fn written_to(block: usize) -> ! {
-    die("write to a freed block", block)
+fn written_to(block: usize) -> *mut u8 {
+    end("write to a freed block", block);
+    ptr::null_mut()
+}
+
+/// The same.
+#[cold]
+#[inline(never)]
+fn marked_twice(block: usize) -> *mut u8 {
+    end("double free", block);
+    ptr::null_mut()
 }
 
 /// Makes ready for blocks of a slab that nobody knows yet.

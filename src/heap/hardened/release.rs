@@ -10,6 +10,9 @@ use crate::size_class::GRAIN;
 use crate::slab::{Kind as SlabKind, Mark, Slab, Standing};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
+/// What a write behind a block is called.
+pub(super) const BEYOND: &str = "write beyond the end of a block";
+
 /// Stands for a size that nobody says.
 const ANY: usize = usize::MAX;
 
@@ -85,7 +88,9 @@ unsafe fn release<const SAID: bool>(address: *mut u8, size: usize) {
         if !is_short || !has_plain_neighbour(slab, mark, block, length) {
             return end_release(slab, block, size);
         }
-        check_end(block, length, size, measures);
+        if let Err(what) = check_end(block, length, size, measures) {
+            return what.end(block);
+        }
         if measures.has(Measure::Zero) {
             zero::fill(block, length);
         }
@@ -173,7 +178,9 @@ unsafe fn clear(slab: &Slab, block: usize, size: usize) {
     }
     // SAFETY: as the caller promises.
     unsafe {
-        check_end(block, length, size, measures);
+        if let Err(what) = check_end(block, length, size, measures) {
+            return what.end(block);
+        }
         // A secret is wiped whatever the measures.
         if measures.has(Measure::Zero) || slab.is_guarded() {
             (block as *mut u8).write_bytes(0, length);
@@ -181,30 +188,57 @@ unsafe fn clear(slab: &Slab, block: usize, size: usize) {
     }
 }
 
+/// What is wrong with a block that is being freed.
+#[derive(Clone, Copy)]
+enum Wrong {
+    End,
+    Size,
+}
+
+impl Wrong {
+    /// Ends the process.
+    #[cold]
+    #[inline(never)]
+    fn end(self, block: usize) {
+        let what = match self {
+            Self::End => BEYOND,
+            Self::Size => "free with a wrong size",
+        };
+        end(what, block);
+    }
+}
+
 /// Checks what is behind a block of `length` bytes, and the size that is said.
+///
+/// # Errors
+///
+/// What is wrong.
 ///
 /// # Safety
 ///
 /// The address is a block, whose free has begun here.
 #[inline(always)]
-unsafe fn check_end(block: usize, length: usize, size: usize, measures: Measures) {
-    if measures.has(Measure::Canary) {
-        // SAFETY: as the caller promises.
-        check_size(block, unsafe { canary::check(block, length) }, size);
+unsafe fn check_end(
+    block: usize,
+    length: usize,
+    size: usize,
+    measures: Measures,
+) -> Result<(), Wrong> {
+    if !measures.has(Measure::Canary) {
+        return Ok(());
+    }
+    // SAFETY: as the caller promises.
+    match unsafe { canary::check(block, length) } {
+        None => Err(Wrong::End),
+        Some(asked) if asked != size && size != ANY => Err(Wrong::Size),
+        Some(_) => Ok(()),
     }
 }
 
-#[inline(always)]
 fn check_size(block: usize, size: usize, said: usize) {
     if said != size && said != ANY {
-        wrong_size(block);
+        Wrong::Size.end(block);
     }
-}
-
-#[cold]
-#[inline(never)]
-fn wrong_size(block: usize) -> ! {
-    die("free with a wrong size", block)
 }
 
 /// The block before this one, and its end; `None`: there is none.
@@ -447,6 +481,6 @@ pub(super) unsafe fn check_tail(block: usize, size: usize, length: usize) {
     // SAFETY: as the caller promises.
     let tail = unsafe { core::slice::from_raw_parts((block + size) as *const u8, length - size) };
     if tail.iter().fold(0, |any, byte| any | byte) != 0 {
-        die("write beyond the end of a block", block);
+        die(BEYOND, block);
     }
 }

@@ -5,8 +5,9 @@
 
 use core::alloc::Layout;
 
-use super::release::check_tail;
+use super::release::{BEYOND, check_tail};
 use super::{Heap, allocate_aligned, canary, free, is_hollow};
+use crate::fatal::die;
 use crate::heap::caller::Caller;
 use crate::heap::lookup::{Found, find_or_die};
 use crate::options::harden::{Measure, has, measures};
@@ -109,7 +110,8 @@ pub(in crate::heap) fn requested(found: Found, block: *mut u8) -> usize {
                 return slab.size() - canary::BYTES;
             }
             // SAFETY: the block is one of the slab's, and in use.
-            return unsafe { canary::check(block as usize, slab.size()) };
+            let size = unsafe { canary::check(block as usize, slab.size()) };
+            return size.unwrap_or_else(|| die(BEYOND, block as usize));
         }
         Found::Slab(run) | Found::Run(run) | Found::Watched(run) => (run.requested(), run.size()),
         Found::Large(entry) | Found::Guarded(entry) => (entry.requested, entry.length),
