@@ -92,9 +92,9 @@ pub unsafe fn write(block: usize, length: usize, size: usize, measures: Measures
 /// As for [`write`].
 #[inline(always)]
 unsafe fn clear_slack(block: usize, length: usize, size: usize) {
-    // SAFETY: the bytes lie in the block, before the canary. Volatile, because a
-    // call would cost those who come by without one.
+    // Volatile, because a call would cost those who come by without one.
     for at in block + size..block + length - BYTES {
+        // SAFETY: the byte lies in the block, before the canary.
         unsafe { (at as *mut u8).write_volatile(0) };
     }
 }
