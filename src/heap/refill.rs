@@ -233,9 +233,7 @@ impl Heap {
         }?;
         let slab = Slab::set_up(lease, Some(class), self.id());
         #[cfg(feature = "hardened")]
-        if !slab.is_guarded() {
-            slab.put_up_fence();
-        }
+        super::hardened::begin(slab);
         self.adopt(slab);
         slab.publish();
         Some(slab)

@@ -41,11 +41,29 @@ const ALL: u8 = (1 << NAMES.len()) - 1;
 
 static MEASURES: AtomicU8 = AtomicU8::new(ALL);
 
+/// The measures in force, for who asks for several.
+#[derive(Clone, Copy)]
+pub struct Measures(u8);
+
+impl Measures {
+    /// Whether a measure is among them.
+    #[inline(always)]
+    pub fn has(self, measure: Measure) -> bool {
+        self.0 >> measure as u8 & 1 != 0
+    }
+}
+
+/// Which measures are in force.
+#[inline(always)]
+pub fn measures() -> Measures {
+    // Relaxed: they are set once, at the start.
+    Measures(MEASURES.load(Ordering::Relaxed))
+}
+
 /// Whether a measure is in force.
 #[inline(always)]
 pub fn has(measure: Measure) -> bool {
-    // Relaxed: it is set once, at the start.
-    MEASURES.load(Ordering::Relaxed) >> measure as u8 & 1 != 0
+    measures().has(measure)
 }
 
 /// Puts a value in force. Returns `false`, and does nothing, where it is none.

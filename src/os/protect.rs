@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 #[cfg(feature = "hardened")]
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{
@@ -151,6 +151,10 @@ const MOST_FENCES: usize = 8192;
 #[cfg(feature = "hardened")]
 static FENCES: AtomicUsize = AtomicUsize::new(0);
 
+/// Whether any was ever put up by advice.
+#[cfg(feature = "hardened")]
+static ADVISED: AtomicBool = AtomicBool::new(false);
+
 /// Makes a range inaccessible and drops its contents. Returns whether it is.
 ///
 /// By `MADV_GUARD_INSTALL` (Linux 6.13), which costs no mapping; where the kernel
@@ -167,6 +171,9 @@ pub unsafe fn fence(address: usize, length: usize) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         if memory::advise(address as *mut c_void, length, GUARD_INSTALL) {
+            if !ADVISED.load(Ordering::Relaxed) {
+                ADVISED.store(true, Ordering::Relaxed);
+            }
             return true;
         }
         let done = FENCES.load(Ordering::Relaxed) < MOST_FENCES && guard(address, length).is_ok();
@@ -194,7 +201,7 @@ pub unsafe fn unfence(address: usize, length: usize) -> bool {
             return removed;
         }
         // Which of the two it was is not known. This changes nothing of memory
-        // that is accessible.
+        // that is accessible, and takes no fence down that was put up by advice.
         let access = MprotectFlags::READ | MprotectFlags::WRITE;
         let done = point(Kind::Protect, || {
             mprotect(address as *mut c_void, length, access)
@@ -203,7 +210,7 @@ pub unsafe fn unfence(address: usize, length: usize) -> bool {
         if done && !removed {
             FENCES.fetch_sub(1, Ordering::Relaxed);
         }
-        done
+        done && (removed || !ADVISED.load(Ordering::Relaxed))
     }
 }
 

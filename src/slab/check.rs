@@ -13,10 +13,21 @@ use super::descriptor::Slab;
 use super::interior::{bound_of, reciprocal_of};
 use super::kind::Kind;
 use crate::fatal::{Checked, ensure};
+#[cfg(feature = "hardened")]
+use crate::pages::fence;
 use crate::pages::{PAGE, window};
 use crate::sync::atomic::Ordering;
 
 impl Slab {
+    /// The pages of a run that are its block.
+    fn block_pages(&self) -> u32 {
+        #[cfg(feature = "hardened")]
+        if !self.is_guarded() {
+            return self.pages() - fence::PAGES;
+        }
+        self.pages()
+    }
+
     /// Whether the descriptor is possible, what the fast paths read of it agrees
     /// with the rest, and the page map names it. The caller holds the holder's
     /// lock.
@@ -47,7 +58,7 @@ impl Slab {
         }
         if kind.is_run() {
             return ensure(
-                self.size() == self.pages() as usize * PAGE,
+                self.size() == self.block_pages() as usize * PAGE,
                 "a run of another length",
                 here,
             );

@@ -24,11 +24,12 @@
 //! threads that free a block at the very same moment both may be let through;
 //! then a later step of one finds the other's marks.
 
+use core::num::NonZeroU64;
+
 use super::descriptor::{COUNTER, Slab};
 use super::kind::{Kind, State};
 use super::remote::Pushed;
 use crate::fatal::die;
-use crate::options::harden::{Measure, has};
 use crate::pages::PAGE;
 use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 use crate::sync::folded;
@@ -39,7 +40,7 @@ const GROUPS: usize = 32;
 
 /// The marks of 64 neighbours.
 #[repr(C, align(32))]
-struct Group {
+pub struct Group {
     free: AtomicU64,
     live: AtomicU64,
     claimed: AtomicU64,
@@ -60,8 +61,40 @@ impl Marks {
 pub struct Taken {
     /// Its address.
     pub block: usize,
+    /// Its bytes.
+    pub length: usize,
     /// Whether it was never handed out since it was cut.
     pub is_new: bool,
+}
+
+/// Why no block was taken from a slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No block is free, or there is nothing random.
+    Nothing,
+    /// This one is free, and in use or on its way back, too.
+    Twice(usize),
+}
+
+/// Where the marks of a block are.
+#[derive(Clone, Copy)]
+pub struct Mark<'a> {
+    group: &'a Group,
+    /// Which of the slab's blocks it is.
+    number: u32,
+}
+
+impl Mark<'_> {
+    #[inline(always)]
+    fn mask(self) -> u64 {
+        1 << (self.number % GROUP)
+    }
+
+    /// Whether the word has the block's bit.
+    #[inline(always)]
+    fn is_in(self, word: u64) -> bool {
+        word >> (self.number % GROUP) & 1 != 0
+    }
 }
 
 /// How a block stands.
@@ -86,30 +119,49 @@ impl Group {
             returned: AtomicU64::new(0),
         }
     }
-
-    /// Whether the program has the block.
-    fn is_live(&self, mask: u64) -> bool {
-        let live = self.live.load(Ordering::Relaxed) & !self.claimed.load(Ordering::Relaxed);
-        live & mask != 0
-    }
 }
 
 impl Slab {
     /// Where the marks of a block are. The address is a block's.
     #[inline(always)]
-    fn mark(&self, block: usize) -> (&Group, u64) {
+    pub fn mark(&self, block: usize) -> Mark<'_> {
         let number = self.number_of(block);
         debug_assert!(number < self.carved().max(1));
-        (self.group(number), 1 << (number % GROUP))
+        self.mark_of(number)
+    }
+
+    #[inline(always)]
+    fn mark_of(&self, number: u32) -> Mark<'_> {
+        let group = self.group(number);
+        Mark { group, number }
+    }
+
+    /// Where the marks of the block before are; `None`: there is none.
+    #[inline(always)]
+    pub fn mark_before(&self, mark: Mark<'_>) -> Option<Mark<'_>> {
+        Some(self.mark_of(mark.number.checked_sub(1)?))
+    }
+
+    /// [`Slab::mark`] of an address that may be any; `None`: it is no block's, as
+    /// [`Slab::is_medium_block`] says. Both are in one product.
+    #[inline(always)]
+    pub fn find_mark(&self, address: usize) -> Option<Mark<'_>> {
+        let product = self.product(address);
+        let is_block = product as u64 <= self.bound.load(Ordering::Relaxed);
+        is_block.then(|| self.mark_of((product >> 64) as u32))
     }
 
     /// Which of the slab's blocks lies at an offset; the division of
     /// [`Slab::is_small_block`], of which this is the quotient.
     #[inline(always)]
     fn number_of(&self, block: usize) -> u32 {
-        let offset = block.wrapping_sub(self.start()) as u64;
-        let reciprocal = self.reciprocal.load(Ordering::Relaxed);
-        ((u128::from(offset) * u128::from(reciprocal)) >> 64) as u32
+        (self.product(block) >> 64) as u32
+    }
+
+    #[inline(always)]
+    fn product(&self, address: usize) -> u128 {
+        let offset = address.wrapping_sub(self.start()) as u64;
+        u128::from(offset) * u128::from(self.reciprocal.load(Ordering::Relaxed))
     }
 
     /// The group of a block, by its number.
@@ -147,35 +199,56 @@ impl Slab {
         self.line.fresh.set(0);
     }
 
-    /// Takes a free block, one of up to 64 by chance; `None`: there is none.
-    /// `random` returns eight random bits.
+    /// Takes a free block, one of up to 64 by chance. `random` returns eight random
+    /// bits, if it can.
+    ///
+    /// # Errors
+    ///
+    /// Why none was taken.
     ///
     /// # Safety
     ///
     /// The caller is the owner.
     #[inline(always)]
-    pub unsafe fn take(&self, random: impl Fn() -> u32) -> Option<Taken> {
+    pub unsafe fn take(&self, random: impl Fn() -> Option<u32>) -> Result<Taken, Refused> {
         let mut number = self.line.group.get();
         let mut group = self.group(number * GROUP);
         let mut free = group.free.load(Ordering::Relaxed);
         if free == 0 {
-            number = self.find_group(&random)?;
+            let stocked = self.line.stocked.get();
+            if stocked == 0 {
+                return Err(Refused::Nothing);
+            }
+            let turn = random().ok_or(Refused::Nothing)? % u32::BITS;
+            number = (stocked.rotate_right(turn).trailing_zeros() + turn) % u32::BITS;
+            self.line.group.set(number);
             group = self.group(number * GROUP);
             free = group.free.load(Ordering::Relaxed);
+            if free == 0 {
+                return Err(Refused::Nothing);
+            }
         }
-        let turn = if has(Measure::Order) { random() } else { 0 } % GROUP;
-        let bit = (free.rotate_right(turn).trailing_zeros() + turn) % GROUP;
-        let mask = 1 << bit;
-        let block = self.block_at(number * GROUP + bit);
+        let turn = random().ok_or(Refused::Nothing)? % GROUP;
+        // SAFETY: it is not zero, which compilers do not see.
+        let turned = unsafe { NonZeroU64::new_unchecked(free.rotate_right(turn)) };
+        let bit = (turned.trailing_zeros() + turn) % GROUP;
+        let mark = Mark {
+            group,
+            number: number * GROUP + bit,
+        };
+        let length = self.size();
+        let block = self.start() + mark.number as usize * length;
         let live = group.live.load(Ordering::Relaxed);
+        let mask = mark.mask();
         if (live | group.claimed.load(Ordering::Relaxed)) & mask != 0 {
-            die("double free", block);
+            return Err(Refused::Twice(block));
         }
-        group.free.store(free & !mask, Ordering::Relaxed);
-        if free == mask {
-            self.line
-                .stocked
-                .set(self.line.stocked.get() & !(1 << number));
+        // The bit is set there, and not in `live`.
+        let rest = free ^ mask;
+        group.free.store(rest, Ordering::Relaxed);
+        if rest == 0 {
+            let stocked = self.line.stocked.get();
+            self.line.stocked.set(stocked & !(1 << number));
         }
         // A forked child that finds this thread between the two stores has a
         // block that nobody has, not one that is handed out twice.
@@ -184,22 +257,13 @@ impl Slab {
         let fresh = self.line.fresh.get();
         let is_new = fresh & mask != 0 && number == (self.carved() - 1) / GROUP;
         if is_new {
-            self.line.fresh.set(fresh & !mask);
+            self.line.fresh.set(fresh ^ mask);
         }
-        Some(Taken { block, is_new })
-    }
-
-    /// Goes on with another group that has free blocks, by chance.
-    #[inline(always)]
-    fn find_group(&self, random: &impl Fn() -> u32) -> Option<u32> {
-        let stocked = self.line.stocked.get();
-        if stocked == 0 {
-            return None;
-        }
-        let turn = if has(Measure::Order) { random() } else { 0 } % u32::BITS;
-        let found = (stocked.rotate_right(turn).trailing_zeros() + turn) % u32::BITS;
-        self.line.group.set(found);
-        Some(found)
+        Ok(Taken {
+            block,
+            length,
+            is_new,
+        })
     }
 
     /// Makes blocks free: bits of a group.
@@ -217,22 +281,25 @@ impl Slab {
     ///
     /// # Safety
     ///
-    /// The caller is the owner, and the address is a block's.
+    /// The caller is the owner, and the mark is of one of the slab's blocks.
     #[inline(always)]
-    pub unsafe fn release(&self, block: usize) -> bool {
-        let (group, mask) = self.mark(block);
-        let live = group.live.load(Ordering::Relaxed);
-        group.live.store(live & !mask, Ordering::Relaxed);
-        live & !group.claimed.load(Ordering::Relaxed) & mask != 0
+    pub unsafe fn release(&self, mark: Mark<'_>) -> bool {
+        let group = mark.group;
+        let (live, mask) = (group.live.load(Ordering::Relaxed), mark.mask());
+        if live & mask == 0 {
+            return false;
+        }
+        group.live.store(live ^ mask, Ordering::Relaxed);
+        group.claimed.load(Ordering::Relaxed) & mask == 0
     }
 
     /// The same by another thread.
     ///
     /// # Safety
     ///
-    /// The address is a block's.
-    pub unsafe fn claim(&self, block: usize) -> bool {
-        let (group, mask) = self.mark(block);
+    /// The mark is of one of the slab's blocks.
+    pub unsafe fn claim(&self, mark: Mark<'_>) -> bool {
+        let (group, mask) = (mark.group, mark.mask());
         let is_live = group.live.load(Ordering::Relaxed) & mask != 0;
         // Relaxed: the word alone matters. The fence pairs with that of the owner
         // who looks at the end of the block while it is being cleared.
@@ -241,46 +308,71 @@ impl Slab {
         is_claimed
     }
 
-    /// How a block stands; the address is a block's.
+    /// Whether the owner has handed the block out, and not freed it.
     #[inline(always)]
-    pub fn standing(&self, block: usize) -> Standing {
-        let (group, mask) = self.mark(block);
-        if group.claimed.load(Ordering::Relaxed) & mask != 0 {
+    pub fn has_live(&self, mark: Mark<'_>) -> bool {
+        mark.is_in(mark.group.live.load(Ordering::Relaxed))
+    }
+
+    /// How the block of a mark stands.
+    pub fn standing(&self, mark: Mark<'_>) -> Standing {
+        let is_in = |word: &AtomicU64| mark.is_in(word.load(Ordering::Relaxed));
+        if is_in(&mark.group.claimed) {
             Standing::Claimed
-        } else if group.live.load(Ordering::Relaxed) & mask != 0 {
+        } else if is_in(&mark.group.live) {
             Standing::Live
-        } else if group.free.load(Ordering::Relaxed) & mask != 0 {
+        } else if is_in(&mark.group.free) {
             Standing::Free
         } else {
             Standing::Waiting
         }
     }
 
-    /// Ends the free of a block, by the slab's owner, whoever began it: it can
-    /// be handed out again. Returns whether it was the last before the holder
-    /// must look at the slab.
+    /// Ends the free of a block, by the slab's owner: it can be handed out again.
+    /// Returns whether it was the last before the holder must look at the slab.
+    /// `None`: nothing is done, as there are marks that [`Slab::disclaim`] must see.
     ///
     /// # Safety
     ///
     /// The caller is the owner, and has begun the free of the block.
     #[inline(always)]
-    pub unsafe fn make_free(&self, block: usize) -> bool {
-        let number = self.number_of(block);
-        let (group, mask) = (self.group(number), 1 << (number % GROUP));
+    pub unsafe fn make_free(&self, block: usize) -> Option<bool> {
+        let mark = self.mark(block);
+        let group = mark.group;
+        let free = group.free.load(Ordering::Relaxed);
+        let used = group.live.load(Ordering::Relaxed) | group.claimed.load(Ordering::Relaxed);
+        if mark.is_in(free | used) {
+            return None;
+        }
+        group.free.store(free | mark.mask(), Ordering::Relaxed);
+        if free == 0 {
+            let stocked = self.line.stocked.get();
+            self.line.stocked.set(stocked | 1 << (mark.number / GROUP));
+        }
+        compiler_fence(Ordering::Release);
+        // SAFETY: the counter is the owner's, and so the calling thread's.
+        Some(unsafe { folded::count_down::<COUNTER>(self.at()) })
+    }
+
+    /// Takes back the marks of a free that has begun as another thread's: the slab
+    /// has changed hands since. A block that is free, or in use, has been freed
+    /// twice.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Slab::make_free`].
+    pub unsafe fn disclaim(&self, block: usize) {
+        let mark = self.mark(block);
+        let (group, mask) = (mark.group, mark.mask());
         let mut live = group.live.load(Ordering::Relaxed);
-        // The slab may have changed hands since.
-        if group.claimed.load(Ordering::Relaxed) & mask != 0 {
+        if mark.is_in(group.claimed.load(Ordering::Relaxed)) {
             live &= !mask;
             group.live.store(live, Ordering::Relaxed);
             group.claimed.fetch_and(!mask, Ordering::Relaxed);
         }
-        if (group.free.load(Ordering::Relaxed) | live) & mask != 0 {
+        if mark.is_in(group.free.load(Ordering::Relaxed) | live) {
             die("double free", block);
         }
-        self.stock(number / GROUP, mask);
-        compiler_fence(Ordering::Release);
-        // SAFETY: the counter is the owner's, and so the calling thread's.
-        unsafe { folded::count_down::<COUNTER>(self.at()) }
     }
 
     /// The same by another thread: the owner makes it free.
@@ -289,7 +381,8 @@ impl Slab {
     ///
     /// The caller has begun the free of the block.
     pub unsafe fn hand_back(&self, block: usize) -> Pushed {
-        let (group, mask) = self.mark(block);
+        let mark = self.mark(block);
+        let (group, mask) = (mark.group, mark.mask());
         // A free that was begun as the owner's may end as another's: the slab
         // has changed hands.
         group.claimed.fetch_or(mask, Ordering::Relaxed);
@@ -401,8 +494,8 @@ impl Slab {
     /// Marks a block as free, or not, for a test.
     #[cfg(test)]
     pub(super) fn poke_free(&self, block: usize) {
-        let (group, mask) = self.mark(block);
-        group.free.fetch_xor(mask, Ordering::Relaxed);
+        let mark = self.mark(block);
+        mark.group.free.fetch_xor(mark.mask(), Ordering::Relaxed);
     }
 
     /// Whether the groups with free blocks are those that are noted. Nobody is at
@@ -439,8 +532,8 @@ impl Slab {
     /// Whether the program has a block; the address is a block's.
     #[inline]
     pub fn is_live(&self, block: usize) -> bool {
-        let (group, mask) = self.mark(block);
-        group.is_live(mask)
+        let mark = self.mark(block);
+        self.standing(mark) == Standing::Live
     }
 
     /// Whether a block was never handed out since it was cut, as far as it can
@@ -480,3 +573,6 @@ impl Slab {
         self.remote.queue.reset();
     }
 }
+
+#[cfg(test)]
+mod tests;

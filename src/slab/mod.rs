@@ -52,7 +52,7 @@ pub use inbox::Inbox;
 #[cfg(not(loom))]
 pub use kind::{Kind, State};
 #[cfg(all(feature = "hardened", not(loom)))]
-pub use marks::{Standing, Taken};
+pub use marks::{Mark, Refused, Standing, Taken};
 #[cfg(not(any(loom, feature = "hardened")))]
 pub use parked::Emptied;
 pub use remote::Pushed;

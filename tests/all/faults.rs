@@ -15,7 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::rig::scratch;
-use crate::support::{Program, SKIPPED, assert_all_listed, library, library_with_faults};
+use crate::support::{
+    Program, SKIPPED, assert_all_listed, hardened_library_with_faults, library, library_with_faults,
+};
 
 /// A program, its case, and the environment, as `NAME=VALUE` with spaces between.
 type Case = (&'static str, &'static str, &'static str);
@@ -79,6 +81,32 @@ const CASES: &[Case] = &[
     ("start", "a_message_and_a_signal", ""),
 ];
 
+/// What the hardened build runs, too: what has fences, or is zeroed and looked
+/// through. Where no fence can be lost nothing else may be, either.
+const HARDENED: &[Case] = &[
+    ("blocks", "runs", FENCED),
+    ("blocks", "zeros", FENCED),
+    ("blocks", "threads", FENCED),
+    ("heaps", "plain", FENCED),
+    ("heaps", "locked_at_the_limit", FENCED),
+    ("heaps", "locked_and_forked", FENCED),
+    ("blocks", "longer_and_shorter", FENCED),
+    ("blocks", "small_blocks", FENCED),
+    ("blocks", "small_blocks", "BIFOLD_HARDEN=-guard"),
+    ("blocks", "medium_blocks", FENCED),
+    ("blocks", "medium_blocks", "BIFOLD_HARDEN=-guard"),
+    ("blocks", "runs", "BIFOLD_HARDEN=-guard"),
+    ("blocks", "large_blocks", FENCED),
+    ("blocks", "trim_of_a_thread", FENCED),
+    ("blocks", "forks", FENCED),
+    ("blocks", "figures", FENCED),
+    ("start", "start", FENCED),
+    ("start", "start_and_end", "BIFOLD_STATS=1"),
+];
+
+/// Has `faults.h` allow for fences.
+const FENCED: &str = "BIFOLD_TEST_FENCES=1";
+
 /// A case is some hundred processes, which others may keep from running.
 const TIME_LIMIT: Duration = Duration::from_secs(240);
 
@@ -99,10 +127,10 @@ const TOLD: [&str; 7] = [
     "bifold: locked heap: ",
 ];
 
-fn run((program, case, environment): Case, log: &Path) -> Result<(), String> {
+fn run((program, case, environment): Case, library: &Path, log: &Path) -> Result<(), String> {
     let mut child = Program::c(&format!("faults_{program}"))
         .arg(case)
-        .preload(library_with_faults().to_owned())
+        .preload(library.to_owned())
         .env("BIFOLD_TEST_FAULT_LOG", log);
     for variable in environment.split_whitespace() {
         let (name, value) = variable.split_once('=').expect("NAME=VALUE");
@@ -124,9 +152,9 @@ fn run((program, case, environment): Case, log: &Path) -> Result<(), String> {
     Err(format!("{environment}\n{}", output.describe()))
 }
 
-/// Runs all cases, two at a time, and returns what went wrong.
-fn run_all(log: &Path) -> Vec<String> {
-    let left: Mutex<VecDeque<Case>> = Mutex::new(CASES.iter().copied().collect());
+/// Runs all of the cases, two at a time, and returns what went wrong.
+fn run_all(cases: &[Case], library: &Path, log: &Path) -> Vec<String> {
+    let left: Mutex<VecDeque<Case>> = Mutex::new(cases.iter().copied().collect());
     let wrong = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -134,7 +162,7 @@ fn run_all(log: &Path) -> Vec<String> {
                 loop {
                     let case = left.lock().expect("nobody panics with it").pop_front();
                     let Some(case) = case else { return };
-                    if let Err(complaint) = run(case, log) {
+                    if let Err(complaint) = run(case, library, log) {
                         wrong.lock().expect("nobody panics with it").push(complaint);
                     }
                 }
@@ -152,13 +180,38 @@ fn every_call_may_fail() {
     }
     let log: PathBuf = scratch().join("faults.log");
     drop(fs::remove_file(&log));
-    let wrong = run_all(&log);
+    let wrong = run_all(CASES, library_with_faults(), &log);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     let failed = fs::read_to_string(&log).expect("some call has failed");
     let failed: BTreeSet<String> = failed.lines().map(str::to_owned).collect();
     let missed: Vec<String> = places::all().difference(&failed).cloned().collect();
     assert!(missed.is_empty(), "never failed: {missed:#?}");
+}
+
+#[test]
+fn calls_of_a_hardened_build_may_fail() {
+    if library().is_none() {
+        eprintln!("skipped: no library is under test");
+        return;
+    }
+    let log: PathBuf = scratch().join("hardened-faults.log");
+    drop(fs::remove_file(&log));
+    let wrong = run_all(HARDENED, hardened_library_with_faults(), &log);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // Fences and random numbers are among what has failed.
+    let failed = fs::read_to_string(&log).expect("some call has failed");
+    for file in [
+        "src/pages/fence.rs",
+        "src/random.rs",
+        "src/pages/large/fenced.rs",
+    ] {
+        assert!(
+            failed.lines().any(|place| place.starts_with(file)),
+            "{file}"
+        );
+    }
 }
 
 #[test]

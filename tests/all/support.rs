@@ -12,8 +12,9 @@ mod build;
 mod directory;
 
 pub use build::{
-    c_artifact, c_program, debug_library, example, hardened_library, hardened_program, is_hardened,
-    library, library_for_valgrind, library_with_faults, program_for_valgrind,
+    c_artifact, c_program, debug_library, example, hardened_library, hardened_library_with_faults,
+    hardened_program, is_hardened, library, library_for_valgrind, library_with_faults,
+    program_for_valgrind,
 };
 pub use directory::{OpenDirectory, set_mode};
 

@@ -13,8 +13,7 @@
 //! how many bytes were asked for, so that all of them and none else may be
 //! written to, and a free that says another size is wrong.
 
-use crate::fatal::end;
-use crate::options::harden::{Measure, has};
+use crate::options::harden::{Measure, Measures};
 use crate::os::random;
 use crate::sync::Locked;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -29,35 +28,30 @@ const SLACK_SHIFT: u32 = 8;
 /// What the canaries are made with; the first is zero until both are there.
 static SECRET: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
-#[inline(always)]
-fn secret() -> [u64; 2] {
-    // Acquire pairs with the Release in `make_secret`.
-    let first = SECRET[0].load(Ordering::Acquire);
-    if first == 0 {
-        return make_secret();
-    }
-    [first, SECRET[1].load(Ordering::Relaxed)]
-}
-
-#[cold]
-#[inline(never)]
-fn make_secret() -> [u64; 2] {
+/// Makes the secret, if there is none yet. Whoever makes a slab comes here first,
+/// so that nobody who has a block needs to ask.
+pub fn prepare() {
     static LOCK: Locked<()> = Locked::new(());
-    let _guard = LOCK.lock();
-    let mut words = [SECRET[0].load(Ordering::Acquire), 0];
-    if words[0] == 0 {
-        random::fill(&mut words);
-        words = words.map(|word| word | 1);
-        SECRET[1].store(words[1], Ordering::Relaxed);
-        SECRET[0].store(words[0], Ordering::Release);
+    // Acquire pairs with the Release below.
+    if SECRET[0].load(Ordering::Acquire) != 0 {
+        return;
     }
-    [words[0], SECRET[1].load(Ordering::Relaxed)]
+    let _guard = LOCK.lock();
+    if SECRET[0].load(Ordering::Acquire) == 0 {
+        let mut words = [0; 2];
+        random::fill(&mut words);
+        let [first, second] = words.map(|word| word | 1);
+        SECRET[1].store(second, Ordering::Relaxed);
+        SECRET[0].store(first, Ordering::Release);
+    }
 }
 
 /// What belongs behind a block without slack.
 #[inline(always)]
 fn of(block: usize) -> u64 {
-    let [first, second] = secret();
+    // Relaxed: a block is from a slab, and comes with what was before that.
+    let first = SECRET[0].load(Ordering::Relaxed);
+    let second = SECRET[1].load(Ordering::Relaxed);
     let product = u128::from(block as u64 ^ first) * u128::from(second);
     ((product >> 64) as u64 ^ product as u64) & !STOP
 }
@@ -79,18 +73,30 @@ unsafe fn behind(block: usize, length: usize) -> *mut u64 {
 ///
 /// The block is the caller's, and has room for `size` bytes and the canary.
 #[inline(always)]
-pub unsafe fn write(block: *mut u8, length: usize, size: usize) {
-    if !has(Measure::Canary) {
+pub unsafe fn write(block: usize, length: usize, size: usize, measures: Measures) {
+    if !measures.has(Measure::Canary) {
         return;
     }
-    let slack = length - BYTES - size;
-    if !has(Measure::Zero) {
+    if !measures.has(Measure::Zero) {
         // SAFETY: as the caller promises.
-        unsafe { block.add(size).write_bytes(0, slack) };
+        unsafe { clear_slack(block, length, size) };
     }
-    let canary = of(block as usize) ^ (slack as u64) << SLACK_SHIFT;
+    let slack = length - BYTES - size;
+    let canary = of(block) ^ (slack as u64) << SLACK_SHIFT;
     // SAFETY: as the caller promises.
-    unsafe { behind(block as usize, length).write(canary) }
+    unsafe { behind(block, length).write(canary) }
+}
+
+/// # Safety
+///
+/// As for [`write`].
+#[inline(always)]
+unsafe fn clear_slack(block: usize, length: usize, size: usize) {
+    // Volatile, because a call would cost those who come by without one.
+    for at in block + size..block + length - BYTES {
+        // SAFETY: the byte lies in the block, before the canary.
+        unsafe { (at as *mut u8).write_volatile(0) };
+    }
 }
 
 /// How many bytes of a block were asked for; `None`: what is behind it is not
@@ -102,100 +108,108 @@ pub unsafe fn write(block: *mut u8, length: usize, size: usize) {
 #[inline(always)]
 pub unsafe fn size(block: usize, length: usize) -> Option<usize> {
     // SAFETY: as the caller promises.
-    let slack = (unsafe { behind(block, length).read() } ^ of(block)).rotate_right(SLACK_SHIFT);
-    (length - BYTES).checked_sub(slack as usize)
+    let slack = slack(unsafe { behind(block, length).read() }, block);
+    (length - BYTES).checked_sub(slack)
+}
+
+/// How long the slack is of a block that a word is the canary of; more than any, if
+/// it is not.
+#[inline(always)]
+fn slack(word: u64, block: usize) -> usize {
+    (word ^ of(block)).rotate_right(SLACK_SHIFT) as usize
 }
 
 /// Whether the slack of a block is as it was.
 ///
 /// # Safety
 ///
-/// The block is one of `length` bytes, and in use; `size` were asked for.
+/// The block is one of `length` bytes, at least three words, and in use; `size`
+/// were asked for.
 #[inline(always)]
 pub unsafe fn has_slack(block: usize, length: usize, size: usize) -> bool {
-    // SAFETY: as the caller promises.
-    let mut word = unsafe { behind(block, length) };
-    let mut left = length - BYTES - size;
-    let mut any = 0;
-    // SAFETY: all of it lies in the block, which is two words long at least.
+    // SAFETY: all of it lies in the block, as the caller promises.
     unsafe {
-        while left >= BYTES {
-            word = word.sub(1);
+        let mut word = behind(block, length).sub(1);
+        let mut left = length - BYTES - size;
+        let mut any = 0;
+        while left > BYTES {
             any |= word.read();
+            word = word.sub(1);
             left -= BYTES;
         }
-        if left > 0 {
-            // The slack's first bytes are the last ones of a word.
-            any |= word.sub(1).read() >> (u64::BITS as usize - 8 * left);
-        }
+        // The first bytes of the slack are the last ones of a word. In two halves,
+        // since a shift by all 64 bits is none.
+        let shift = 4 * (BYTES - left);
+        any | word.read() >> shift >> shift == 0
     }
-    any == 0
 }
 
-/// How many bytes of a block may be used, all of `length` but the canary where
-/// that is not known. A block that was written beyond ends the process.
+/// How many bytes of a block were asked for; `None`: it was written beyond.
 ///
 /// # Safety
 ///
 /// The block is one of `length` bytes, and in use.
 #[inline(always)]
-pub unsafe fn check(block: usize, length: usize) -> usize {
-    if !has(Measure::Canary) {
-        return length - BYTES;
-    }
+pub unsafe fn check(block: usize, length: usize) -> Option<usize> {
     // SAFETY: as the caller promises.
-    unsafe {
-        match size(block, length) {
-            Some(size) if has_slack(block, length, size) => size,
-            _ => written_beyond(block),
-        }
-    }
+    unsafe { size(block, length).filter(|&size| has_slack(block, length, size)) }
 }
 
-#[cold]
-#[inline(never)]
-pub fn written_beyond(block: usize) -> usize {
-    end("write beyond the end of a block", block);
-    0
+/// What is at the end of a block, of which it may not be known whether it is in
+/// use: the bytes behind it, if it is.
+#[derive(Clone, Copy)]
+pub struct End {
+    word: u64,
+    block: usize,
+    length: usize,
 }
 
-/// Whether what is at the end of a block is what belongs there, whether it is
-/// in use or not.
-///
-/// # Safety
-///
-/// The block is one of `length` bytes.
-#[inline(always)]
-pub unsafe fn is_well(block: usize, length: usize, is_live: bool) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        // Zero is what is there between the block's being taken and its canary's
-        // being written, by a thread that does not own the slab, or that a fork
-        // has left behind.
-        if behind(block, length).read() == 0 {
-            true
-        } else if is_live {
-            !has(Measure::Canary) || size(block, length).is_some()
-        } else {
-            !has(Measure::Zero)
+impl End {
+    /// # Safety
+    ///
+    /// The block is one of `length` bytes.
+    #[inline(always)]
+    pub unsafe fn of(block: usize, length: usize) -> Self {
+        // SAFETY: as the caller promises.
+        let word = unsafe { behind(block, length).read() };
+        Self {
+            word,
+            block,
+            length,
         }
+    }
+
+    /// Whether nothing is there: the block is free, or is between its being taken
+    /// and its canary's being written, by a thread that does not own the slab, or
+    /// that a fork has left behind.
+    #[inline(always)]
+    pub fn is_zero(self) -> bool {
+        self.word == 0
+    }
+
+    /// Whether it is what belongs behind a block in use.
+    #[inline(always)]
+    pub fn is_canary(self) -> bool {
+        slack(self.word, self.block) <= self.length - BYTES
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, has_slack, size, write};
+    use super::{BYTES, has_slack, prepare, size, write};
+    use crate::options::harden::measures;
 
     #[repr(align(16))]
     struct Block([u8; 64]);
 
     #[test]
     fn every_byte_behind_the_block_is_watched() {
+        prepare();
         for asked in 0..=64 - BYTES {
             let mut block = Block([0; 64]);
             let at = block.0.as_mut_ptr();
             // SAFETY: the block is that long.
-            unsafe { write(at, 64, asked) };
+            unsafe { write(at as usize, 64, asked, measures()) };
             let whole = block.0;
             for place in 0..64 {
                 block.0 = whole;
@@ -211,11 +225,12 @@ mod tests {
 
     #[test]
     fn the_first_byte_is_zero_and_the_size_is_known() {
+        prepare();
         for asked in 0..=64 - BYTES {
             let mut block = Block([0; 64]);
             // SAFETY: the block is that long.
             unsafe {
-                write(block.0.as_mut_ptr(), 64, asked);
+                write(block.0.as_mut_ptr() as usize, 64, asked, measures());
                 assert_eq!(size(block.0.as_ptr() as usize, 64), Some(asked));
             }
             assert_eq!(block.0[64 - BYTES], 0);
@@ -224,9 +239,10 @@ mod tests {
 
     #[test]
     fn a_canary_is_wrong_elsewhere() {
+        prepare();
         let mut blocks = [Block([0; 64]), Block([0; 64])];
         // SAFETY: the blocks are that long.
-        unsafe { write(blocks[0].0.as_mut_ptr(), 64, 10) };
+        unsafe { write(blocks[0].0.as_mut_ptr() as usize, 64, 10, measures()) };
         blocks[1].0 = blocks[0].0;
         // SAFETY: as above.
         assert_eq!(unsafe { size(blocks[1].0.as_ptr() as usize, 64) }, None);

@@ -21,24 +21,27 @@
 //!  quarantine  where freed blocks wait
 //!  release     free
 //!  resize      realloc
+//!  zero        whether a block is zero, and making it so
 //! ```
 
 mod canary;
 mod quarantine;
 mod release;
 mod resize;
+mod zero;
 
 use core::cell::Cell;
+use core::ptr;
 
 use super::caller::{Caller, Fresh};
 use super::{Heap, Kind, mine, perturb, refill, request, start};
 use crate::fatal::{die, end};
-use crate::options::harden::{Measure, has};
+use crate::options::harden::{Measure, Measures, has, measures};
 use crate::pages::wipe::wipe;
 use crate::pages::{PAGE, large, window};
 use crate::random::Random;
 use crate::size_class::{GRAIN, GRAIN_SHIFT, MEDIUM_MAX, STEP_MAX, SizeClass};
-use crate::slab::{Slab, Taken};
+use crate::slab::{Refused, Slab, Taken};
 
 pub(super) use release::note_lost_threads;
 pub use release::{free, free_sized, free_tested};
@@ -67,23 +70,35 @@ impl Hardening {
 
 /// Allocates `size` bytes, aligned to 16. Out of memory: what the
 /// caller gets then.
+///
+/// The path of most requests saves no register: whatever calls is a function of
+/// its own, and the last thing that is done.
 #[inline(always)]
 pub fn allocate(size: usize, caller: impl Caller) -> *mut u8 {
     if size.wrapping_sub(1) >= STEP_MAX - canary::BYTES {
         return allocate_any(size, 1, caller);
     }
     let heap = mine();
-    let step = (size.max(GRAIN) + canary::BYTES + (GRAIN - 1)) >> GRAIN_SHIFT;
-    let slab = heap.at_step(step);
+    let slab = heap.at_step((size + canary::BYTES + (GRAIN - 1)) >> GRAIN_SHIFT);
+    let measures = measures();
+    let random = || match measures.has(Measure::Order) {
+        true => heap.hardening.random.byte_at_hand(),
+        false => Some(0),
+    };
     // SAFETY: the thread's own heap has only slabs that the thread owns.
-    match unsafe { heap.pop(slab) } {
-        Some(fresh) => {
-            // SAFETY: the block is the slab's, and nobody's yet.
-            unsafe { canary::write(fresh.block, slab.size(), size) };
-            fresh.block
+    let taken = match unsafe { slab.take(random) } {
+        Ok(taken) => taken,
+        Err(Refused::Nothing) => return allocate_any(size, 1, caller),
+        Err(Refused::Twice(block)) => return marked_twice(block),
+    };
+    // SAFETY: the block is the slab's, and nobody's yet.
+    unsafe {
+        if !is_clean(slab, taken, measures) {
+            return written_to(taken.block);
         }
-        None => allocate_any(size, 1, caller),
+        canary::write(taken.block, taken.length, size, measures);
     }
+    taken.block as *mut u8
 }
 
 /// Allocates `size` bytes at a multiple of `alignment`, a power of two.
@@ -155,7 +170,7 @@ pub(super) fn dress_any(fresh: Fresh, size: usize, alignment: usize) -> Fresh {
 fn dress(fresh: Fresh, class: SizeClass, size: usize) -> Fresh {
     if !is_hollow(class.size()) {
         // SAFETY: the block is one of this class, and nobody's yet.
-        unsafe { canary::write(fresh.block, class.size(), size) };
+        unsafe { canary::write(fresh.block as usize, class.size(), size, measures()) };
     }
     fresh
 }
@@ -194,18 +209,24 @@ impl Heap {
     /// of a heap without one.
     #[inline(always)]
     pub(super) unsafe fn pop(&self, slab: &Slab) -> Option<Fresh> {
+        let measures = measures();
+        let random = || match measures.has(Measure::Order) {
+            true => Some(self.hardening.random.byte()),
+            false => Some(0),
+        };
         // SAFETY: as the caller promises.
-        let Taken { block, is_new } = unsafe { slab.take(|| self.hardening.random.byte()) }?;
-        let clean = has(Measure::Zero);
-        if clean && !is_hollow(slab.size()) && !(is_new && slab.is_zeroed()) {
-            // SAFETY: the block is the slab's, and nobody's yet.
-            if !unsafe { is_zero(block, slab.size()) } {
-                end("write to a freed block", block);
-            }
+        let taken = match unsafe { slab.take(random) } {
+            Ok(taken) => taken,
+            Err(Refused::Nothing) => return None,
+            Err(Refused::Twice(block)) => die("double free", block),
+        };
+        // SAFETY: the block is the slab's, and nobody's yet.
+        if !is_hollow(taken.length) && !unsafe { is_clean(slab, taken, measures) } {
+            written_to(taken.block);
         }
         Some(Fresh {
-            block: block as *mut u8,
-            clean,
+            block: taken.block as *mut u8,
+            clean: measures.has(Measure::Zero),
         })
     }
 
@@ -233,43 +254,43 @@ impl Heap {
     }
 }
 
-/// Whether so many bytes, a multiple of 16, are zero.
+/// Whether nobody has written to a block since it was freed, as far as it is known.
 ///
 /// # Safety
 ///
-/// They are the caller's, and aligned to 16.
+/// The block was taken from the slab, has memory, and is nobody's yet.
 #[inline(always)]
-unsafe fn is_zero(address: usize, bytes: usize) -> bool {
-    const SHORT: usize = 256;
-    if bytes > SHORT {
+unsafe fn is_clean(slab: &Slab, taken: Taken, measures: Measures) -> bool {
+    // What was never handed out nor touched is not touched here.
+    !measures.has(Measure::Zero)
+        || taken.is_new && slab.is_zeroed()
         // SAFETY: as the caller promises.
-        return unsafe { is_long_zero(address, bytes) };
-    }
-    let mut at = address as *const u64;
-    let mut any = 0;
-    // SAFETY: as the caller promises. Volatile, because a loop that is made ready
-    // for long blocks takes longer for short ones.
-    unsafe {
-        let end = at.byte_add(bytes);
-        while at < end {
-            any |= at.read_volatile() | at.add(1).read_volatile();
-            at = at.add(2);
-        }
-    }
-    any == 0
+        || unsafe { zero::is_zero(taken.block, taken.length) }
 }
 
-/// # Safety
-///
-/// As for [`is_zero`].
+/// Ends the process. What this returns is for the paths that must not know that, or
+/// they would save registers for it.
+#[cold]
 #[inline(never)]
-unsafe fn is_long_zero(address: usize, bytes: usize) -> bool {
-    let length = bytes / size_of::<u64>();
-    // SAFETY: as the caller promises.
-    let words = unsafe { core::slice::from_raw_parts(address as *const u64, length) };
-    // In pieces, so that the loop over one has no way out and is made wide.
-    let is_clear = |piece: &[u64]| piece.iter().fold(0, |any, word| any | word) == 0;
-    words.chunks(64).all(is_clear)
+fn written_to(block: usize) -> *mut u8 {
+    end("write to a freed block", block);
+    ptr::null_mut()
+}
+
+/// The same.
+#[cold]
+#[inline(never)]
+fn marked_twice(block: usize) -> *mut u8 {
+    end("double free", block);
+    ptr::null_mut()
+}
+
+/// Makes ready for blocks of a slab that nobody knows yet.
+pub(super) fn begin(slab: &Slab) {
+    canary::prepare();
+    if !slab.is_guarded() {
+        slab.put_up_fence();
+    }
 }
 
 /// Clears a slab, or a run, of an explicit heap that ends: its blocks were not

@@ -5,11 +5,12 @@
 
 use core::alloc::Layout;
 
-use super::release::check_tail;
+use super::release::{BEYOND, check_tail};
 use super::{Heap, allocate_aligned, canary, free, is_hollow};
+use crate::fatal::die;
 use crate::heap::caller::Caller;
 use crate::heap::lookup::{Found, find_or_die};
-use crate::options::harden::{Measure, has};
+use crate::options::harden::{Measure, has, measures};
 use crate::os::memory;
 use crate::pages::wipe::wipe;
 use crate::pages::{PAGE, large};
@@ -86,7 +87,7 @@ impl Place {
             Found::Large(_) | Found::Guarded(_) => large::set_requested(self.block as usize, size),
             Found::Slab(slab) | Found::Watched(slab) => {
                 // SAFETY: the block is one of the slab's, and has the room.
-                unsafe { canary::write(self.block, slab.size(), size) };
+                unsafe { canary::write(self.block as usize, slab.size(), size, measures()) };
             }
         }
         self.block
@@ -105,8 +106,12 @@ pub(in crate::heap) fn requested(found: Found, block: *mut u8) -> usize {
             if slab.kind() == Kind::Wiped {
                 return slab.size() - canary::BYTES;
             }
+            if !has(Measure::Canary) {
+                return slab.size() - canary::BYTES;
+            }
             // SAFETY: the block is one of the slab's, and in use.
-            return unsafe { canary::check(block as usize, slab.size()) };
+            let size = unsafe { canary::check(block as usize, slab.size()) };
+            return size.unwrap_or_else(|| die(BEYOND, block as usize));
         }
         Found::Slab(run) | Found::Run(run) | Found::Watched(run) => (run.requested(), run.size()),
         Found::Large(entry) | Found::Guarded(entry) => (entry.requested, entry.length),

@@ -64,7 +64,7 @@ mod tests {
         // SAFETY: the slab is this test's alone, and so are its blocks.
         let block = unsafe {
             slab.carve_next();
-            slab.take(|| 0).expect("it has blocks").block
+            slab.take(|| Some(0)).expect("it has blocks").block
         };
         slab.set_state(State::Listed);
         slab.recount();
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(found(), "a free block that is in use");
         // SAFETY: the free of the block has not begun, and its slab is this
         // test's.
-        assert!(unsafe { slab.claim(block) });
+        assert!(unsafe { slab.claim(slab.mark(block)) });
         // SAFETY: it has begun.
         let _ = unsafe { slab.hand_back(block) };
         assert_eq!(found(), "a block that is free twice");

@@ -97,14 +97,25 @@ pub fn hardened_program() -> &'static Path {
     })
 }
 
-/// The library with the seam that has system calls fail, and with its own
+/// How a library is built with the seam that has system calls fail, and with its own
 /// assertions on.
+const FAULTS: &str = "--cfg bifold_faults -C debug-assertions=on -C overflow-checks=on";
+
+/// The library that is built so.
 pub fn library_with_faults() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let flags = "--cfg bifold_faults -C debug-assertions=on -C overflow-checks=on";
         let what = ["-p", "bifold-ffi", "--release"];
-        cargo_build(&what, "/libbifold.so", "faults", Some(flags))
+        cargo_build(&what, "/libbifold.so", "faults", Some(FAULTS))
+    })
+}
+
+/// The same of a hardened library.
+pub fn hardened_library_with_faults() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let what = ["-p", "bifold-ffi", "--release", "--features", "hardened"];
+        cargo_build(&what, "/libbifold.so", "hardened-faults", Some(FAULTS))
     })
 }
 
