@@ -34,9 +34,20 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 
 /// The personality that debug builds refer to; `panic = "abort"` never calls
 /// it.
-#[cfg(debug_assertions)]
+#[cfg(all(debug_assertions, not(target_arch = "aarch64")))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+// On aarch64 the functions that the compiler calls for atomic steps refer to it in
+// every build. Weak: a Rust program that links `libbifold.a` has its own.
+#[cfg(target_arch = "aarch64")]
+core::arch::global_asm!(
+    ".weak rust_eh_personality",
+    ".type rust_eh_personality, %function",
+    "rust_eh_personality:",
+    "brk #1",
+    ".size rust_eh_personality, 4",
+);
 
 /// Runs before `main`, or when the library is loaded: a program that does not
 /// allocate is told what is wrong with its options, too.

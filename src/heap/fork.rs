@@ -3,7 +3,10 @@
 //! Before the fork every lock is taken, so no slow path is half done. Another
 //! thread may be anywhere in a fast path, though: its stores are ordered so
 //! that the worst the child sees is a block that is on no list, which it
-//! never gets back. The child's other heaps have no threads any more; their
+//! never gets back. They are ordered for the compiler, which is enough on every
+//! processor: the kernel takes the right to write from all pages, and waits
+//! until every processor is done with what it stores by that right. So of the
+//! thread's stores the child sees the first ones, however many. The child's other heaps have no threads any more; their
 //! slabs go to the shared heap, as if the threads had died. Locked heaps have
 //! lost what was in their memory.
 

@@ -34,8 +34,14 @@ pub fn machine() -> u64 {
     info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
+/// How the C library names a limit.
+#[cfg(not(target_env = "musl"))]
+pub type Resource = libc::__rlimit_resource_t;
+#[cfg(target_env = "musl")]
+pub type Resource = libc::c_int;
+
 /// A limit that setrlimit(2) has set; `u64::MAX` where there is none.
-pub fn resource(which: libc::__rlimit_resource_t) -> u64 {
+pub fn resource(which: Resource) -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: libc::RLIM_INFINITY,
         rlim_max: libc::RLIM_INFINITY,

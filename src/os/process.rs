@@ -141,8 +141,8 @@ pub fn coarse_milliseconds() -> u64 {
 /// Sleeps for so many milliseconds, or until a signal comes.
 pub fn sleep(milliseconds: u64) {
     let pause = libc::timespec {
-        tv_sec: (milliseconds / 1000) as libc::time_t,
-        tv_nsec: (milliseconds % 1000 * 1_000_000) as libc::c_long,
+        tv_sec: (milliseconds / 1000) as _,
+        tv_nsec: (milliseconds % 1000 * 1_000_000) as _,
     };
     // SAFETY: the pause is valid for the read; null is nowhere to store the rest.
     // The call returns its error, and `errno` stays.

@@ -18,7 +18,8 @@ const STACK: usize = 256 << 10;
 pub fn start(name: &'static CStr, main: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut all, mut old) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    let mut thread: libc::pthread_t = 0;
+    // A number, or a pointer in some C libraries.
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     let errno = process::errno();
     // SAFETY: every value is written by the call that gets it first; the
     // thread's mask is put back as it was.
@@ -33,12 +34,12 @@ pub fn start(name: &'static CStr, main: extern "C" fn(*mut c_void) -> *mut c_voi
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
         let started = point(Kind::Thread, || {
-            libc::pthread_create(&mut thread, attributes, main, ptr::null_mut())
+            libc::pthread_create(thread.as_mut_ptr(), attributes, main, ptr::null_mut())
         }) == 0;
         libc::pthread_sigmask(libc::SIG_SETMASK, old.as_ptr(), ptr::null_mut());
         libc::pthread_attr_destroy(attributes);
         if started {
-            libc::pthread_setname_np(thread, name.as_ptr());
+            libc::pthread_setname_np(thread.assume_init(), name.as_ptr());
         }
         process::set_errno(errno);
         started

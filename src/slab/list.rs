@@ -117,9 +117,9 @@ impl Slab {
             words.key.set(self.key());
         }
         // A forked child that finds this thread between the stores has a
-        // block that is on no list, not a list that ends in the void.
-        compiler_fence(Ordering::Release);
-        self.line.free.store(block, Ordering::Relaxed);
+        // block that is on no list, not a list that ends in the void. And the
+        // Release pairs with the Acquire of who walks the list meanwhile.
+        self.line.free.store(block, Ordering::Release);
         compiler_fence(Ordering::Release);
         // SAFETY: the counter is the owner's, and so the calling thread's.
         Ok(unsafe { folded::count_down::<COUNTER>(self.at()) })
@@ -201,7 +201,7 @@ impl Slab {
     /// write after free, or because the owner was faster.
     pub fn count_free(&self) -> Option<u32> {
         let mut count = 0;
-        self.walk(self.line.free.load(Ordering::Relaxed), |_| count += 1)
+        self.walk(self.line.free.load(Ordering::Acquire), |_| count += 1)
             .then_some(count)
     }
 
@@ -268,7 +268,7 @@ impl Slab {
     /// Whether a block is in the local list or the remote queue, as far as it
     /// can be told while others change them.
     pub fn has_free(&self, address: *mut u8) -> bool {
-        let local = self.line.free.load(Ordering::Relaxed);
+        let local = self.line.free.load(Ordering::Acquire);
         let remote = self.remote.queue.peek();
         let remote = remote.map_or(end(), |(top, _)| top as *mut Block);
         let mut found = false;

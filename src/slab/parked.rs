@@ -41,7 +41,10 @@ pub(super) trait Parkable {
 /// popping the first, which is returned. `None`: they are not all free, or that
 /// pop has just been done, and nothing has changed; the owner finds out which.
 pub(super) fn empty<S: Parkable>(slab: &S) -> Option<*mut S::Block> {
-    let first = slab.list().load(Ordering::Relaxed);
+    // Acquire pairs with the Release in `Slab::push`: the owner goes on freeing, and
+    // by a link that a block had when it was free before, the list could lead to
+    // a block that is handed out.
+    let first = slab.list().load(Ordering::Acquire);
     let remote = slab.queue().count();
     if slab.length(first)? + remote != slab.cut() {
         return None;

@@ -251,15 +251,11 @@ mod large {
 /// The report under circumstances of the program's own making.
 mod report {
     use super::*;
-    use crate::support::{assert_dies, c_program};
+    use crate::support::{Output, assert_dies};
 
-    fn through_sh(script: &str) -> Program {
-        Program::new("sh")
-            .arg("-c")
-            .arg(script)
-            .arg(c_program("bad_pointer"))
-            .arg("stack")
-            .arg("free")
+    fn after(command: &str) -> Output {
+        let program = Program::c("bad_pointer").arg("stack").arg("free");
+        program.after(command).run()
     }
 
     #[test]
@@ -268,8 +264,7 @@ mod report {
             eprintln!("skipped: the system's malloc has reports of its own");
             return;
         }
-        let script = "trap '' ABRT; exec \"$0\" \"$@\"";
-        assert_dies(&through_sh(script).run(), INVALID);
+        assert_dies(&after("trap '' ABRT"), INVALID);
     }
 
     #[test]
@@ -278,7 +273,7 @@ mod report {
             eprintln!("skipped: the system's malloc has reports of its own");
             return;
         }
-        let output = through_sh("exec \"$0\" \"$@\" 2>&-").run();
+        let output = after("exec 2>&-");
         let signal = output.status.signal();
         assert_eq!(signal, Some(SIGABRT), "{}", output.describe());
     }

@@ -7,12 +7,12 @@ mod locked;
 
 use std::alloc::Layout;
 use std::collections::BTreeSet;
-use std::env;
-use std::process::Command;
 use std::ptr::NonNull;
 use std::thread;
 
 use bifold::{AllocError, Heap};
+
+use crate::support::alone;
 
 const PAGE: usize = 4096;
 
@@ -43,20 +43,6 @@ fn holds(block: NonNull<u8>, size: usize, byte: u8) -> bool {
     // SAFETY: as above, and the bytes were written.
     let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), size) };
     bytes.iter().all(|&found| found == byte)
-}
-
-/// Runs a test in a process of its own, where no other test's memory counts.
-fn alone(test: &str, body: impl FnOnce()) {
-    const CHILD: &str = "BIFOLD_TEST_ALONE";
-    if env::var_os(CHILD).is_some() {
-        return body();
-    }
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--test-threads=1", "--nocapture"])
-        .env(CHILD, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{test}: {status}");
 }
 
 /// Sizes of all kinds: slabs of both lengths, runs, and mappings.
@@ -344,8 +330,37 @@ fn faults() -> i64 {
     }
 }
 
+/// The page faults that the machine takes to let a mapping grow to 100 MiB, step by
+/// step and untouched. An emulator has tables of its own for that.
+fn faults_of_moving() -> i64 {
+    const STEP: usize = 1 << 20;
+    let before = faults();
+    // SAFETY: a mapping that nobody else knows, and that nobody touches.
+    unsafe {
+        let mut mapping = libc::mmap(
+            std::ptr::null_mut(),
+            STEP,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        for length in (1..100).map(|steps| steps * STEP) {
+            assert_ne!(mapping, libc::MAP_FAILED);
+            mapping = libc::mremap(mapping, length, length + STEP, libc::MREMAP_MAYMOVE);
+        }
+        libc::munmap(mapping, 100 * STEP);
+    }
+    faults() - before
+}
+
 #[test]
 fn a_long_block_grows_by_moving_pages_and_not_bytes() {
+    const MOST: i64 = 5000;
+    let own = faults_of_moving();
+    if own >= MOST {
+        return eprintln!("skipped: {own} faults where nothing but mappings move");
+    }
     let heap = Heap::new().unwrap();
     let layout = |mebibytes: usize| Layout::from_size_align(mebibytes << 20, 16).unwrap();
     let mut block = heap.allocate(layout(1)).unwrap();
@@ -356,5 +371,5 @@ fn a_long_block_grows_by_moving_pages_and_not_bytes() {
             unsafe { heap.reallocate(block, layout(mebibytes), layout(mebibytes + 1)) }.unwrap();
     }
     // Copies would touch some 5,000 MiB.
-    assert!(faults() - before < 5000, "{} faults", faults() - before);
+    assert!(faults() - before < MOST, "{} faults", faults() - before);
 }

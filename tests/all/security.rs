@@ -1,9 +1,9 @@
 //! `SECURITY.md` names tests that exist.
 
 use std::fs;
-use std::process::Command;
 
 use crate::measure::workspace;
+use crate::support::this_test;
 
 /// The names in backquotes that are paths of tests.
 fn named_tests(text: &str) -> Vec<&str> {
@@ -23,7 +23,7 @@ fn named_tests(text: &str) -> Vec<&str> {
 #[test]
 fn every_test_that_is_named_exists() {
     let text = fs::read_to_string(workspace().join("SECURITY.md")).expect("it is there");
-    let list = Command::new(std::env::current_exe().expect("it has a path"))
+    let list = this_test()
         .args(["--list", "--format=terse"])
         .output()
         .expect("the test binary starts");

@@ -7,9 +7,12 @@
 //! the `libbifold.so` of this workspace, built on first use; a path, that
 //! library; empty, nothing at all. The last runs the suite on the system's
 //! malloc and so checks the tests themselves.
+//!
+//! Where cargo starts the tests by a runner, children are started by it, too.
 
 mod build;
 mod directory;
+mod runner;
 
 pub use build::{
     c_artifact, c_program, debug_library, example, hardened_library, hardened_library_with_faults,
@@ -17,6 +20,7 @@ pub use build::{
     program_for_valgrind,
 };
 pub use directory::{OpenDirectory, set_mode};
+pub use runner::{limits_are_the_programs, machine_runs_the_library};
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -39,7 +43,7 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    limits: String,
+    script: String,
     preload: Option<PathBuf>,
     time_limit: Duration,
     user: Option<u32>,
@@ -51,9 +55,9 @@ impl Program {
             path: path.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            limits: String::new(),
+            script: String::new(),
             preload: library().map(Path::to_owned),
-            time_limit: TIME_LIMIT,
+            time_limit: TIME_LIMIT * if runner::words().is_empty() { 1 } else { 5 },
             user: None,
         }
     }
@@ -86,16 +90,19 @@ impl Program {
     }
 
     /// Starts under `ulimit OPTION VALUE`, for example `("-v", 65536)`.
-    pub fn ulimit(mut self, option: &str, value: u64) -> Self {
-        self.limits
-            .push_str(&format!("ulimit {option} {value} || exit 99; "));
-        self
+    pub fn ulimit(self, option: &str, value: u64) -> Self {
+        self.after(&format!("ulimit {option} {value} || exit 99"))
     }
 
     /// Starts in a cgroup, by the file that takes its processes.
-    pub fn cgroup(mut self, processes: &Path) -> Self {
-        self.limits
-            .push_str(&format!("echo $$ >{} || exit 99; ", processes.display()));
+    pub fn cgroup(self, processes: &Path) -> Self {
+        self.after(&format!("echo $$ >{} || exit 99", processes.display()))
+    }
+
+    /// Starts in a shell's stead that has run this command.
+    pub fn after(mut self, command: &str) -> Self {
+        self.script.push_str(command);
+        self.script.push_str("; ");
         self
     }
 
@@ -110,24 +117,34 @@ impl Program {
         self
     }
 
+    /// What starts the program, by its path or by the machine's search for it.
+    fn start(&self) -> Command {
+        if self.path.components().count() == 1 {
+            Command::new(&self.path)
+        } else {
+            runner::command(&self.path)
+        }
+    }
+
     /// What `std` would start.
     pub fn command(&self) -> Command {
         let mut command;
-        if self.limits.is_empty() {
-            command = Command::new(&self.path);
+        if self.script.is_empty() {
+            command = self.start();
         } else {
-            // The shell sets the limits, and runs without the preload itself.
+            // The shell runs without the preload itself.
             command = Command::new("sh");
             command
                 .arg("-c")
-                .arg(format!("{}exec env \"$@\"", self.limits))
+                .arg(format!("{}exec env \"$@\"", self.script))
                 .arg("sh");
             if let Some(library) = &self.preload {
                 let mut setting = OsString::from("LD_PRELOAD=");
                 setting.push(library);
                 command.arg(setting);
             }
-            command.arg(&self.path);
+            let start = self.start();
+            command.arg(start.get_program()).args(start.get_args());
         }
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -138,7 +155,7 @@ impl Program {
         if let Some(library) = &self.preload {
             // The programs look for the library themselves: see `check.h`.
             command.env("TEST_NEEDS_BIFOLD", "1");
-            if self.limits.is_empty() {
+            if self.script.is_empty() {
                 command.env("LD_PRELOAD", library);
             }
         }
@@ -202,7 +219,7 @@ impl Program {
             name,
             status,
             stdout: text(&out),
-            stderr: text(&err),
+            stderr: runner::without_its_lines(&text(&err)),
         }
     }
 
@@ -256,13 +273,18 @@ fn kill_group(leader: u32) {
     );
 }
 
+/// What starts the test binary itself.
+pub fn this_test() -> Command {
+    runner::command(&std::env::current_exe().expect("the test has a path"))
+}
+
 /// Runs a test in a process of its own, where no other test's memory counts.
 pub fn alone(test: &str, body: impl FnOnce()) {
     const CHILD: &str = "BIFOLD_TEST_ALONE";
     if std::env::var_os(CHILD).is_some() {
         return body();
     }
-    let status = Command::new(std::env::current_exe().unwrap())
+    let status = this_test()
         .args(["--exact", test, "--test-threads=1", "--nocapture"])
         .env(CHILD, "1")
         .status()
@@ -368,11 +390,19 @@ pub fn assert_all_listed(program: &str, tested: &[&str]) {
 /// is left out.
 macro_rules! cases {
     ($module:ident: $($case:ident)+) => {
+        cases! { $module if |_| true; $($case)+ }
+    };
+    // Each case is run if this function of the module's name says so.
+    ($module:ident if $possible:expr; $($case:ident)+) => {
         mod $module {
             use crate::support::{Program, assert_all_listed, run_case};
             $(
                 #[test]
                 fn $case() {
+                    let is_possible: fn(&str) -> bool = $possible;
+                    if !is_possible(stringify!($module)) {
+                        return;
+                    }
                     run_case(&Program::c(stringify!($module)).arg(stringify!($case)));
                 }
             )+

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -134,6 +135,28 @@ HELPER size_t status_kib(const char *field) {
     char *found = strstr(text, field);
     CHECK_THAT(found, "no %s in /proc/self/status", field);
     return strtoull(found + strlen(field), NULL, 10);
+}
+
+// Whether a limit of the address space, which is in force, keeps so much from being
+// mapped. It keeps nothing from a program that an emulator runs.
+HELPER int is_limited(size_t bytes) {
+    void *block = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block != MAP_FAILED)
+        munmap(block, bytes);
+    return block == MAP_FAILED;
+}
+
+// For what is seen by a program's resident memory: an emulator's own, for each page
+// that the program maps, is counted with it.
+HELPER void need_exact_memory(void) {
+    size_t before = status_kib("VmRSS:");
+    void *block = mmap(NULL, GIB, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(block != MAP_FAILED);
+    size_t more = status_kib("VmRSS:") - before;
+    munmap(block, GIB);
+    if (more > 1 * KIB)
+        SKIP("%zu KiB are resident for a mapping that is not touched", more);
 }
 
 struct test_case {

@@ -108,6 +108,8 @@ static int calls;
 static void limit_memory(size_t bytes) {
     struct rlimit limit = {bytes, RLIM_INFINITY};
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    if (bytes != RLIM_INFINITY && !is_limited(GIB))
+        SKIP("the address space cannot be limited");
 }
 
 static void lift_the_limit() {

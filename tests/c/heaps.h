@@ -33,12 +33,22 @@ HELPER bifold_heap *make_heap(unsigned flags) {
     return heap;
 }
 
+// Skips where the kernel has no locking on fault, and the heap is to have it. glibc
+// has EINVAL for a kernel without the call.
+HELPER void need_way(unsigned flags) {
+    static char trial;
+    if (flags & BIFOLD_HEAP_LOCKED_ON_FAULT &&
+        mlock2(&trial, 1, MLOCK_ONFAULT) != 0 && errno == EINVAL)
+        SKIP("nothing can be locked as it is touched");
+}
+
 // A locked heap, on a machine that lets the program lock what the tests need.
 HELPER bifold_heap *make_locked(unsigned flags) {
     static char trial[32 << 20];
     if (mlock(trial, sizeof trial) != 0)
         SKIP("too little may be locked: %s", strerror(errno));
     munlock(trial, sizeof trial);
+    need_way(flags);
     return make_heap(flags);
 }
 
@@ -96,6 +106,17 @@ HELPER int has_flag(const struct mapping *mapping, const char *flag) {
     char padded[8];
     snprintf(padded, sizeof padded, " %s", flag);
     return strstr(mapping->flags, padded) != NULL;
+}
+
+// Skips where madvise(2) promises what it does not do, as in an emulator: nobody
+// could tell from its answer.
+HELPER void need_advice(void) {
+    static _Alignas(64 << 10) char trial[64 << 10];
+    CHECK(madvise(trial, sizeof trial, MADV_DONTDUMP) == 0);
+    struct mapping mapping = mapping_of(trial);
+    CHECK(madvise(trial, sizeof trial, MADV_DODUMP) == 0);
+    if (!has_flag(&mapping, "dd"))
+        SKIP("MADV_DONTDUMP is taken and does nothing");
 }
 
 // Runs something in a forked child. Returns its exit code, or the signal that

@@ -16,6 +16,7 @@ static void destroy(bifold_heap *heap) {
 }
 
 static void check_page(const void *page, unsigned way, size_t size) {
+    need_advice();
     struct mapping mapping = mapping_of(page);
     CHECK_THAT(has_flag(&mapping, "lo") && has_flag(&mapping, "dd") &&
                    has_flag(&mapping, "wf") && mapping.locked_kib > 0,
@@ -332,6 +333,7 @@ static void fork_again(void *argument) {
 static void a_child_sees_zeros_and_goes_on(void) {
     void (*const bodies[])(void *) = {use_in_child, destroy_in_child,
                                       fork_again};
+    need_advice();
     for (size_t w = 0; w < COUNT(locked_ways); w++) {
         bifold_heap *heap = make_locked(locked_ways[w]);
         char *blocks[COUNT(heap_sizes)];

@@ -30,6 +30,7 @@ static bifold_heap *limited_heap(void) {
     struct rlimit limit;
     CHECK(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
     CHECK(limit.rlim_cur == 64 * KIB && geteuid() != 0);
+    need_way(locked_ways[atoi(more[0])]);
     return make_heap(locked_ways[atoi(more[0])]);
 }
 

@@ -90,6 +90,7 @@ static void *short_thread(void *argument) {
 }
 
 static void check_flat(size_t before, size_t after, size_t most_kib) {
+    need_exact_memory();
     CHECK_THAT(after <= before + most_kib, "%zu KiB before, %zu after", before,
                after);
 }

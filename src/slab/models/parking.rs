@@ -286,7 +286,7 @@ impl World {
         slab.known(block).next.store(first, Ordering::Relaxed);
         slab.known(block).set(Contents::Key);
         fence(Ordering::SeqCst);
-        slab.list.swap(block, Ordering::Relaxed);
+        slab.list.swap(block, Ordering::Release);
         fence(Ordering::SeqCst);
     }
 
@@ -410,5 +410,24 @@ fn loom_a_slab_is_parked_again() {
         trimmer.join().unwrap();
         assert!(blocks.len() < 2 || blocks[0] != blocks[1]);
         world.check_end(blocks.len() as u32);
+    });
+}
+
+/// The owner keeps a block and frees the one that was before it in the list, whose
+/// link from then still leads to it.
+#[test]
+fn loom_a_block_is_not_seen_in_the_list_by_an_old_link() {
+    check(|| {
+        let world = World::new(0);
+        let trimmer = thread::spawn(move || world.trim());
+        let got = [world.malloc(), world.malloc()];
+        if let Some(block) = got[0] {
+            world.free(block);
+        }
+        trimmer.join().unwrap();
+        if let Some(block) = got[1] {
+            assert_eq!(world.slab.known(block).get(), Contents::User);
+        }
+        world.check_end(got[1].is_some().into());
     });
 }

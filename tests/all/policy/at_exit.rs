@@ -2,11 +2,14 @@
 
 use std::process::Command;
 
-use crate::support::{Program, library};
+use crate::support::{Program, library, machine_runs_the_library};
 
 /// `ls` closes its standard error before it ends.
 fn said(value: &str) -> Option<String> {
     library()?;
+    if !machine_runs_the_library("policy::at_exit") {
+        return None;
+    }
     let output = Program::new("ls").arg("/").env("BIFOLD_STATS", value).run();
     assert!(output.status.success(), "{}", output.describe());
     Some(output.stderr)

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::runner;
+
 /// The library that children are preloaded with, or `None` for the system's
 /// malloc.
 pub fn library() -> Option<&'static Path> {
@@ -144,9 +146,11 @@ fn cargo_build(what: &[&str], end_of_path: &str, target: &str, flags: Option<&st
         // It would win over the other.
         command.env_remove("CARGO_ENCODED_RUSTFLAGS");
     }
+    command.arg("build").args(what);
+    if !runner::words().is_empty() {
+        command.args(["--target", &runner::target()]);
+    }
     let output = command
-        .arg("build")
-        .args(what)
         .args(["--message-format=json", "--target-dir"])
         .arg(root.join("target").join(target))
         .current_dir(root)
