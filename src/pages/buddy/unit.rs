@@ -1,7 +1,7 @@
 //! The bits of one unit: which runs in it are free, which pages clean.
 
 use super::tree::kind_of;
-use super::{Buddy, MAX_ORDER, MAX_UNITS, ORDERS, UNIT_PAGES};
+use super::{Buddy, MAX_GRAIN, MAX_ORDER, MAX_UNITS, ORDERS, UNIT_PAGES};
 
 /// The words of a unit's bits in one state.
 const WORDS: usize = 16;
@@ -55,6 +55,23 @@ pub(super) fn words_of(order: usize) -> (core::ops::Range<usize>, u64) {
     }
 }
 
+/// The lowest bits of the groups of 2^`grain` bits that are all set.
+fn whole_groups(mut bits: u64, grain: usize) -> u64 {
+    const LOWEST: [u64; MAX_GRAIN + 1] = {
+        let mut masks = [0; MAX_GRAIN + 1];
+        let mut grain = 0;
+        while grain <= MAX_GRAIN {
+            masks[grain] = u64::MAX / ((1 << (1 << grain)) - 1);
+            grain += 1;
+        }
+        masks
+    };
+    for step in 0..grain {
+        bits &= bits >> (1 << step);
+    }
+    bits & LOWEST[grain]
+}
+
 impl Buddy {
     /// A unit's bits.
     pub(super) fn unit(&mut self, unit: usize) -> &mut Unit {
@@ -97,16 +114,21 @@ impl Buddy {
         None
     }
 
-    /// The clean pages of a free run: some of a dirty one may be.
+    /// The clean pages of a free run, of which some of a dirty one may be: those
+    /// of OS pages of which all are.
     pub(super) fn clean_in(&mut self, state: State, order: usize, page: u32) -> usize {
+        let grain = self.grain;
+        if order < grain {
+            return 0;
+        }
         if state == State::Clean {
             return 1 << order;
         }
         let mut count = 0;
         self.clean_bits(page, 1 << order, |word, mask| {
-            count += (*word & mask).count_ones() as usize;
+            count += whole_groups(*word & mask, grain).count_ones() as usize;
         });
-        count
+        count << grain
     }
 
     /// Calls `each` with the words and masks of a range of pages' clean bits.
