@@ -42,6 +42,12 @@ pub fn page_size() -> usize {
     }
 }
 
+/// The length of a huge page in bytes: what one page of page-table entries, of eight
+/// bytes each, maps.
+pub fn huge_page_size() -> usize {
+    page_size() / 8 * page_size()
+}
+
 /// Rounds `bytes` up to whole OS pages; `None` on overflow.
 pub fn round_to_pages(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(page_size())

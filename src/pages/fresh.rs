@@ -34,6 +34,13 @@ pub const HUGE_PAGE_MODE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled"
 /// hold none.
 const HUGE: usize = 2 << 20;
 
+/// Whether the kernel's huge pages are of the length that the zone counts on, 2 MiB.
+/// With OS pages of 16 and 64 KiB they are 32 and 512 MiB long, as much as many a
+/// program has, and who has not asked for them gets none.
+pub fn are_huge_pages_short() -> bool {
+    memory::huge_page_size() <= HUGE
+}
+
 /// Maps `length` bytes at exactly `address`.
 ///
 /// # Errors

@@ -148,7 +148,9 @@ impl Zone {
         match options::thp() {
             HugePages::Always => true,
             HugePages::Adaptive => {
-                used >= options::thp_from() >> PAGE_SHIFT && filled_pages() >= used - used / 16
+                fresh::are_huge_pages_short()
+                    && used >= options::thp_from() >> PAGE_SHIFT
+                    && filled_pages() >= used - used / 16
             }
             HugePages::System | HugePages::Never => false,
         }
