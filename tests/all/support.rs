@@ -13,9 +13,11 @@ mod directory;
 
 pub use build::{
     c_artifact, c_program, debug_library, example, hardened_library, hardened_program, is_hardened,
-    library, library_for_valgrind, library_with_faults, program_for_valgrind,
+    library, library_for_valgrind, library_with_faults, library_with_pages, program_for_valgrind,
 };
 pub use directory::{OpenDirectory, set_mode};
+
+use crate::measure::process::PAGE_VARIABLE;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -130,7 +132,8 @@ impl Program {
         }
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("BIFOLD_") || text.starts_with("LD_") || text == "GLIBC_TUNABLES" {
+            let is_ours = text.starts_with("BIFOLD_") && text != PAGE_VARIABLE;
+            if is_ours || text.starts_with("LD_") || text == "GLIBC_TUNABLES" {
                 command.env_remove(&name);
             }
         }
@@ -295,6 +298,24 @@ impl Output {
     }
 }
 
+/// How long the pages are that the library under test simulates, if it does.
+pub fn simulated_pages() -> Option<usize> {
+    let text = std::env::var(PAGE_VARIABLE).ok()?;
+    Some(text.parse().expect("bytes"))
+}
+
+/// What longer OS pages have another way, by the start of the child's name.
+const NOT_ON_LONG_PAGES: &[(&str, &str)] = &[
+    (
+        "policy_huge adaptive",
+        "nobody gets huge pages of 32 MiB and more unasked",
+    ),
+    (
+        "policy_purge another_thread_ticks",
+        "a parked slab keeps an OS page",
+    ),
+];
+
 /// What a hardened build has another way, by the start of the child's name.
 const NOT_HARDENED: &[(&str, &str)] = &[
     ("policy_background all_files_are_closed", KEEPS),
@@ -331,11 +352,16 @@ const EXACT: &str = "malloc_usable_size is what was asked for";
 /// Runs one case of a C program, which is silent and exits with 0 when all is
 /// well.
 pub fn run_case(program: &Program) {
-    if is_hardened()
-        && let Some((_, reason)) = NOT_HARDENED
-            .iter()
-            .find(|(case, _)| program.name().starts_with(case))
-    {
+    let reason_in = |other: &[(&str, &'static str)]| {
+        let name = program.name();
+        let mut other = other.iter();
+        other
+            .find(|(case, _)| name.starts_with(case))
+            .map(|found| found.1)
+    };
+    let hardened = is_hardened().then(|| reason_in(NOT_HARDENED)).flatten();
+    let reason = hardened.or_else(|| simulated_pages().and_then(|_| reason_in(NOT_ON_LONG_PAGES)));
+    if let Some(reason) = reason {
         return println!("skipped: {}: {reason}", program.name());
     }
     let output = program.run();
