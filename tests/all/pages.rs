@@ -66,7 +66,6 @@ const OTHERS: &[Case] = &[
     ("locked_heap", "nothing_is_left_of_a_heap", ""),
     ("locked_heap", "a_child_sees_zeros_and_goes_on", ""),
     ("locked_heap", "threads_pass_blocks", ""),
-    ("locked_refused", "no_guards", ""),
     (
         "policy_faults",
         "is_resident_before_it_is_touched",

@@ -304,6 +304,16 @@ pub fn simulated_pages() -> Option<usize> {
     Some(text.parse().expect("bytes"))
 }
 
+/// Says why a test is skipped, where the library under test simulates longer
+/// pages. Returns whether it does.
+pub fn skips_on_long_pages(reason: &str) -> bool {
+    let skips = simulated_pages().is_some();
+    if skips {
+        println!("skipped: {reason}");
+    }
+    skips
+}
+
 /// What longer OS pages have another way, by the start of the child's name.
 const NOT_ON_LONG_PAGES: &[(&str, &str)] = &[
     (

@@ -2,11 +2,6 @@
 
 #include "policy.h"
 
-static size_t os_page(void) {
-    const char *text = getenv("BIFOLD_TEST_PAGE");
-    return text ? strtoull(text, NULL, 10) : (size_t)sysconf(_SC_PAGESIZE);
-}
-
 // An operation in four is a free or a realloc, sizes are of all kinds, and
 // now and then all that is free goes back.
 static void at_random(void) {
