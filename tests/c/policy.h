@@ -11,12 +11,6 @@
 
 enum { BIFOLD_PAGE = 4096 };
 
-// The length of an OS page, if need be of one that is simulated.
-HELPER size_t os_page(void) {
-    const char *text = getenv("BIFOLD_TEST_PAGE");
-    return text ? strtoull(text, NULL, 10) : (size_t)sysconf(_SC_PAGESIZE);
-}
-
 // Most options mean nothing to the system's malloc.
 HELPER void need_bifold(void) {
     if (!on_bifold())
