@@ -7,6 +7,8 @@
 //! the `libbifold.so` of this workspace, built on first use; a path, that
 //! library; empty, nothing at all. The last runs the suite on the system's
 //! malloc and so checks the tests themselves.
+//!
+//! For a library that simulates longer OS pages, `BIFOLD_TEST_PAGE` says how long.
 
 mod build;
 mod directory;
