@@ -142,6 +142,8 @@ pub mod internals {
     #[cfg(bifold_faults)]
     pub use crate::os::fault::arm as arm_faults;
     pub use crate::os::memory::page_size;
+    #[cfg(bifold_pages)]
+    pub use crate::os::memory::unmap;
     pub use crate::os::process::{set_errno, write_stderr};
     pub use crate::os::protect::Locking;
     pub use crate::stats::Stats;

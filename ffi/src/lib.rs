@@ -13,6 +13,8 @@ mod extensions;
 #[cfg(bifold_faults)]
 mod faults;
 mod heaps;
+#[cfg(bifold_pages)]
+mod pages;
 mod report;
 
 use bifold::internals as inner;

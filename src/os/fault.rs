@@ -60,6 +60,7 @@ mod armed {
     use rustix::io::Errno;
 
     use super::Kind;
+    use crate::os::line::Line;
     use crate::os::process;
 
     /// What the kinds are called, in their order, and with what they fail.
@@ -213,8 +214,9 @@ mod armed {
         let mut line = Line::new();
         line.push(place.file().as_bytes());
         line.push(b":");
-        line.decimal(place.line());
+        line.decimal(place.line() as usize);
         line.push(b"\n");
+        let line = line.bytes();
         let errno = process::errno();
         // SAFETY: an entry of the environment ends with a zero; the line's
         // pointer and length are an array's.
@@ -228,38 +230,9 @@ mod armed {
                 flags,
                 0o666,
             );
-            libc::syscall(libc::SYS_write, file, line.bytes.as_ptr(), line.length);
+            libc::syscall(libc::SYS_write, file, line.as_ptr(), line.len());
             libc::syscall(libc::SYS_close, file);
         }
         process::set_errno(errno);
-    }
-
-    /// A line of the log: this layer knows of no other texts.
-    struct Line {
-        bytes: [u8; 256],
-        length: usize,
-    }
-
-    impl Line {
-        fn new() -> Self {
-            Self {
-                bytes: [0; 256],
-                length: 0,
-            }
-        }
-
-        fn push(&mut self, text: &[u8]) {
-            for &byte in text {
-                self.bytes[self.length] = byte;
-                self.length += 1;
-            }
-        }
-
-        fn decimal(&mut self, number: u32) {
-            if number > 9 {
-                self.decimal(number / 10);
-            }
-            self.push(&[b'0' + (number % 10) as u8]);
-        }
     }
 }

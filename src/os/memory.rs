@@ -9,12 +9,11 @@ use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::fault::{Kind, point};
-use super::process;
 #[cfg(feature = "hardened")]
-use rustix::mm::mremap_fixed;
-use rustix::mm::{
-    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, munmap,
-};
+use super::paging::mremap_fixed;
+use super::paging::{self, madvise, madvise_number, mmap_anonymous, mremap, munmap};
+use super::process;
+use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 
 /// The kernel refused a request for memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +31,18 @@ pub fn page_size() -> usize {
     // Relaxed: the value is the same whoever stores it.
     match SIZE.load(Ordering::Relaxed) {
         0 => {
-            // SAFETY: getauxval has no preconditions.
-            let size = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
-            let size = if size.is_power_of_two() { size } else { 4096 };
+            let size = paging::page_size();
             SIZE.store(size, Ordering::Relaxed);
             size
         }
         size => size,
     }
+}
+
+/// The length of a huge page in bytes: what one page of page-table entries, of eight
+/// bytes each, maps.
+pub fn huge_page_size() -> usize {
+    page_size() / 8 * page_size()
 }
 
 /// Rounds `bytes` up to whole OS pages; `None` on overflow.
@@ -228,7 +231,7 @@ pub(super) unsafe fn advise(address: *mut c_void, length: usize, advice: i32) ->
     let errno = process::errno();
     // SAFETY: as the caller promises.
     let done = point(Kind::Advise, || unsafe {
-        libc::madvise(address, length, advice)
+        madvise_number(address, length, advice)
     }) == 0;
     process::set_errno(errno);
     done

@@ -9,7 +9,10 @@ pub mod file;
 pub mod guest;
 pub mod hooks;
 pub mod limits;
+#[cfg(any(bifold_faults, bifold_pages))]
+mod line;
 pub mod memory;
+mod paging;
 pub mod pressure;
 pub mod process;
 pub mod protect;

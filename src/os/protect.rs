@@ -9,12 +9,10 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::io::Errno;
-use rustix::mm::{
-    Advice, MapFlags, MlockFlags, MprotectFlags, ProtFlags, madvise, mlock, mlock_with,
-    mmap_anonymous, mprotect, munlock,
-};
+use rustix::mm::{Advice, MapFlags, MlockFlags, MprotectFlags, ProtFlags};
 
 use super::fault::{Kind, point};
+use super::paging::{madvise, mincore, mlock, mlock_with, mmap_anonymous, mprotect, munlock};
 use super::{limits, memory, process};
 
 /// When locked pages get memory behind them.
@@ -291,7 +289,7 @@ pub fn find_resident(address: usize, pages: &mut [u8]) {
     // SAFETY: the kernel writes a byte for each page of the range, and only looks
     // at its own tables.
     let done = point(Kind::Figure, || unsafe {
-        libc::mincore(address as *mut c_void, length, pages.as_mut_ptr())
+        mincore(address as *mut c_void, length, pages.as_mut_ptr())
     });
     if done != 0 {
         process::set_errno(errno);

@@ -4,6 +4,7 @@
 use core::ffi::c_void;
 
 use super::fault::{Kind, point};
+use super::paging::mincore;
 use super::{memory, process};
 
 /// Pages asked about in one call.
@@ -51,7 +52,7 @@ fn mapped_resident(address: usize, length: usize) -> Option<Option<usize>> {
     let done = point(Kind::Figure, || {
         // SAFETY: the array has a byte for each page. The range itself is not
         // touched, whatever it is.
-        unsafe { libc::mincore(address as *mut c_void, length, pages.as_mut_ptr()) }
+        unsafe { mincore(address as *mut c_void, length, pages.as_mut_ptr()) }
     });
     let failed = process::errno();
     process::set_errno(errno);

@@ -34,6 +34,13 @@ pub const HUGE_PAGE_MODE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled"
 /// hold none.
 const HUGE: usize = 2 << 20;
 
+/// Whether the kernel's huge pages are of the length that the zone counts on, 2 MiB.
+/// With OS pages of 16 and 64 KiB they are 32 and 512 MiB long, as much as many a
+/// program has, and who has not asked for them gets none.
+pub fn are_huge_pages_short() -> bool {
+    memory::huge_page_size() <= HUGE
+}
+
 /// Maps `length` bytes at exactly `address`.
 ///
 /// # Errors
@@ -228,7 +235,7 @@ pub fn purged_reads_zero() -> bool {
 /// Whether pages are made resident some at a time.
 #[inline]
 pub fn faults_around() -> bool {
-    options::fault_around() > PAGE
+    options::fault_around() > memory::page_size().max(PAGE)
 }
 
 /// How many pages are resident of a run, of which so many at its start have
@@ -239,19 +246,23 @@ pub fn resident_with(touched: usize) -> usize {
 
 /// Makes pages resident before they are touched one by one: of the memory from
 /// `start` to `end`, the whole steps of `fault_around` that begin between
-/// `from` and `to`.
+/// `from` and `to`; but for OS pages that are not wholly in there.
 ///
 /// # Safety
 ///
 /// The memory is the caller's.
 #[cold]
 pub unsafe fn fault_around(start: usize, end: usize, from: usize, to: usize) {
-    let step = options::fault_around().next_multiple_of(memory::page_size());
+    let os_page = memory::page_size();
+    let step = options::fault_around().next_multiple_of(os_page);
     let first = start + (from - start).next_multiple_of(step);
     if first < to {
         let last = (start + (to - start).next_multiple_of(step)).min(end);
-        // SAFETY: as the caller promises.
-        unsafe { memory::populate(first, last - first) };
+        let (first, last) = (first.next_multiple_of(os_page), last / os_page * os_page);
+        if first < last {
+            // SAFETY: as the caller promises.
+            unsafe { memory::populate(first, last - first) };
+        }
     }
 }
 

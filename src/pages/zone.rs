@@ -55,7 +55,7 @@ pub struct Figures {
     pub mapped: usize,
     /// Of that, in no run.
     pub free: usize,
-    /// Of that, known to be clean: purged or never touched.
+    /// Of that, in OS pages known to be clean: purged or never touched.
     pub clean: usize,
     /// Mapped for page map, descriptors and buddy system.
     pub metadata: usize,

@@ -53,9 +53,10 @@ impl Slab {
                 purged += count * page;
             }
         };
-        let remote = self.remote().top();
-        let remote = remote.map_or(end(), |top| (start + top as usize * 16) as *mut Block);
-        for first in [self.line.free.load(Ordering::Relaxed), remote] {
+        let remote = self.remote().peek();
+        let remote = remote.map_or(end(), |(top, _)| top as *mut Block);
+        // Acquire pairs with the Release in `push`: the owner may free meanwhile.
+        for first in [self.line.free.load(Ordering::Acquire), remote] {
             self.walk(first, &mut purge);
         }
         purged

@@ -16,6 +16,7 @@ mod instructions;
 mod layers;
 mod locked;
 mod memory;
+mod pages;
 mod policy;
 mod process;
 mod programs;

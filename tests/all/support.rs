@@ -9,6 +9,8 @@
 //! malloc and so checks the tests themselves.
 //!
 //! Where cargo starts the tests by a runner, children are started by it, too.
+//!
+//! For a library that simulates longer OS pages, `BIFOLD_TEST_PAGE` says how long.
 
 mod build;
 mod directory;
@@ -17,10 +19,12 @@ mod runner;
 pub use build::{
     c_artifact, c_program, debug_library, example, hardened_library, hardened_library_with_faults,
     hardened_program, is_hardened, library, library_for_valgrind, library_with_faults,
-    program_for_valgrind,
+    library_with_pages, program_for_valgrind,
 };
 pub use directory::{OpenDirectory, set_mode};
 pub use runner::{limits_are_the_programs, machine_runs_the_library};
+
+use crate::measure::process::PAGE_VARIABLE;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -148,7 +152,8 @@ impl Program {
         }
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("BIFOLD_") || text.starts_with("LD_") || text == "GLIBC_TUNABLES" {
+            let is_ours = text.starts_with("BIFOLD_") && text != PAGE_VARIABLE;
+            if is_ours || text.starts_with("LD_") || text == "GLIBC_TUNABLES" {
                 command.env_remove(&name);
             }
         }
@@ -318,6 +323,34 @@ impl Output {
     }
 }
 
+/// How long the pages are that the library under test simulates, if it does.
+pub fn simulated_pages() -> Option<usize> {
+    let text = std::env::var(PAGE_VARIABLE).ok()?;
+    Some(text.parse().expect("bytes"))
+}
+
+/// Says why a test is skipped, where the library under test simulates longer
+/// pages. Returns whether it does.
+pub fn skips_on_long_pages(reason: &str) -> bool {
+    let skips = simulated_pages().is_some();
+    if skips {
+        println!("skipped: {reason}");
+    }
+    skips
+}
+
+/// What longer OS pages have another way, by the start of the child's name.
+const NOT_ON_LONG_PAGES: &[(&str, &str)] = &[
+    (
+        "policy_huge adaptive",
+        "nobody gets huge pages of 32 MiB and more unasked",
+    ),
+    (
+        "policy_purge another_thread_ticks",
+        "a parked slab keeps an OS page",
+    ),
+];
+
 /// What a hardened build has another way, by the start of the child's name.
 const NOT_HARDENED: &[(&str, &str)] = &[
     ("policy_background all_files_are_closed", KEEPS),
@@ -354,11 +387,16 @@ const EXACT: &str = "malloc_usable_size is what was asked for";
 /// Runs one case of a C program, which is silent and exits with 0 when all is
 /// well.
 pub fn run_case(program: &Program) {
-    if is_hardened()
-        && let Some((_, reason)) = NOT_HARDENED
-            .iter()
-            .find(|(case, _)| program.name().starts_with(case))
-    {
+    let reason_in = |other: &[(&str, &'static str)]| {
+        let name = program.name();
+        let mut other = other.iter();
+        other
+            .find(|(case, _)| name.starts_with(case))
+            .map(|found| found.1)
+    };
+    let hardened = is_hardened().then(|| reason_in(NOT_HARDENED)).flatten();
+    let reason = hardened.or_else(|| simulated_pages().and_then(|_| reason_in(NOT_ON_LONG_PAGES)));
+    if let Some(reason) = reason {
         return println!("skipped: {}: {reason}", program.name());
     }
     let output = program.run();

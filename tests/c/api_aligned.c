@@ -164,7 +164,7 @@ static void huge_alignments(void) {
 }
 
 static void valloc_is_page_aligned(void) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = os_page();
     for (size_t i = 0; i < COUNT(sizes); i++) {
         void *block = valloc(sizes[i]);
         CHECK(block && is_aligned(block, page));
@@ -175,7 +175,7 @@ static void valloc_is_page_aligned(void) {
 }
 
 static void pvalloc_rounds_up_to_pages(void) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = os_page();
     for (size_t i = 0; i < COUNT(sizes); i++) {
         void *blocks[3];
         size_t rounded = (sizes[i] + page - 1) / page * page;

@@ -79,6 +79,12 @@ HELPER int on_bifold(void) {
     return look_up("bifold_version") != NULL;
 }
 
+// The length of an OS page, if need be of one that is simulated.
+HELPER size_t os_page(void) {
+    const char *text = getenv("BIFOLD_TEST_PAGE");
+    return text ? strtoull(text, NULL, 10) : (size_t)sysconf(_SC_PAGESIZE);
+}
+
 // A fixed sequence of numbers, the same in each run.
 HELPER uint64_t next_random(uint64_t *state) {
     uint64_t x = *state;

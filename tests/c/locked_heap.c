@@ -93,7 +93,7 @@ static void guards_at_both_ends(void) {
             char *block = allocate(heap, heap_sizes[i]);
             char *start = block, *end = block + malloc_usable_size(block);
             // What is left of the last page is the block's, too.
-            end += -(uintptr_t)end % (size_t)sysconf(_SC_PAGESIZE);
+            end += -(uintptr_t)end % os_page();
             if (heap_sizes[i] <= 64 * KIB)
                 find_ends(block, &start, &end);
             CHECK_THAT(end - start < 6 << 20, "%zu", (size_t)(end - start));

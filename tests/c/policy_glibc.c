@@ -22,8 +22,8 @@ static int is_mapped(size_t size) {
     if (blocks) {
         // glibc keeps two words of it for itself.
         size_t own = on_bifold() ? 0 : 2 * sizeof(size_t);
-        CHECK_THAT((usable + own) % BIFOLD_PAGE == 0, "%zu usable", usable);
-        CHECK(usable + own < size + own + BIFOLD_PAGE);
+        CHECK_THAT((usable + own) % os_page() == 0, "%zu usable", usable);
+        CHECK(usable + own < size + own + os_page());
     }
     free(block);
     return blocks == 1;

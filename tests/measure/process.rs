@@ -57,16 +57,18 @@ impl Finished {
     }
 }
 
+/// How long the pages are that a library simulates: `src/os/paging.rs`.
+pub const PAGE_VARIABLE: &str = "BIFOLD_TEST_PAGE";
+
 /// Makes the command start under the preloaded objects, and under nothing that
 /// the caller's environment says about allocators.
 pub fn preload(command: &mut Command, objects: &[&OsStr]) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["BIFOLD_", "LD_", "MALLOC_"]
+        let is_about_allocators = ["BIFOLD_", "LD_", "MALLOC_"]
             .iter()
-            .any(|start| text.starts_with(start))
-            || text == "GLIBC_TUNABLES"
-        {
+            .any(|start| text.starts_with(start));
+        if is_about_allocators && text != PAGE_VARIABLE || text == "GLIBC_TUNABLES" {
             command.env_remove(&name);
         }
     }

@@ -105,6 +105,11 @@ pub(super) struct Job {
     pub directory: PathBuf,
 }
 
+/// A variable of the caller's that children have, too.
+fn kept(name: &str) -> Option<(&str, OsString)> {
+    Some((name, std::env::var_os(name)?))
+}
+
 impl Job {
     /// Something to do under the object, in a directory of its own.
     pub(super) fn new(object: &OsStr, scale: u32, directory: PathBuf) -> Outcome<Self> {
@@ -129,7 +134,7 @@ impl Job {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(["PATH", child::PAGE_VARIABLE].into_iter().filter_map(kept))
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
             .env("HOME", &self.directory)

@@ -8,7 +8,7 @@ use super::{Buddy, FAN, MAX_ORDER, ORDERS, UNIT_PAGES};
 struct Seen {
     /// For each state and order, whether there is such a run.
     has: [[bool; ORDERS]; 2],
-    /// The pages in free runs, and in clean ones.
+    /// The pages in free runs, and in clean OS pages.
     free: usize,
     clean: usize,
 }
@@ -67,8 +67,12 @@ impl Buddy {
                 }
                 seen.has[state as usize][order] = true;
                 seen.free += 1 << order;
-                let is_clean = |&page: &u32| self.state_of(page, 1) == State::Clean;
-                seen.clean += (page..page + (1 << order)).filter(is_clean).count();
+                let grain = self.grain;
+                if order >= grain {
+                    let is_clean = |&page: &u32| self.state_of(page, 1 << grain) == State::Clean;
+                    let os_pages = (page..page + (1 << order)).step_by(1 << grain);
+                    seen.clean += os_pages.filter(is_clean).count() << grain;
+                }
             }
         }
         (covered == self.unit(unit).pages).then_some(seen)

@@ -61,6 +61,8 @@ pub const MAX_UNITS: usize = 2 * FAN * FAN * FAN;
 
 const FAN: usize = 64;
 const ORDERS: usize = MAX_ORDER + 1;
+/// The order of the longest OS page: 64 KiB.
+const MAX_GRAIN: usize = 4;
 /// After so many purges that failed no more are tried in one go.
 const PURGE_FAILURES: u32 = 8;
 
@@ -90,6 +92,8 @@ pub struct Buddy {
     level1: *mut Node,
     free_pages: usize,
     clean_pages: usize,
+    /// The order of an OS page: the kernel gives memory for so many pages at once.
+    grain: usize,
     split_units: usize,
     coarse_units: usize,
     top: [Node; 2],
@@ -114,6 +118,7 @@ impl Buddy {
             top: [Node::EMPTY; 2],
             free_pages: 0,
             clean_pages: 0,
+            grain: 0,
             split_units: 0,
             coarse_units: 0,
         }
@@ -131,7 +136,14 @@ impl Buddy {
         self.level1 = level1;
     }
 
-    /// Pages that are free, and of those the pages known to be clean.
+    /// Sets the order of an OS page, up to [`MAX_GRAIN`], before any page is given.
+    pub fn set_grain(&mut self, order: usize) {
+        debug_assert!(order <= MAX_GRAIN && self.free_pages == 0);
+        self.grain = order;
+    }
+
+    /// Pages that are free, and of those the pages in OS pages that are wholly
+    /// free and known to be clean: the others may have memory behind them.
     pub fn free_pages(&self) -> (usize, usize) {
         (self.free_pages, self.clean_pages)
     }
@@ -267,7 +279,7 @@ impl Buddy {
         Some(self.state_of(first.0, pages) == State::Clean)
     }
 
-    /// Visits dirty free runs of order `least` and above, the longest first,
+    /// Visits dirty free runs of order `least` or an OS page and above, the longest first,
     /// until those for which `purge` returns true, which become clean, are
     /// have `wanted` dirty pages or more, or too many have failed: locked pages
     /// most likely, and then all. Returns how many they have. Of a run that is
@@ -279,6 +291,7 @@ impl Buddy {
         wanted: usize,
         mut purge: impl FnMut(PageIndex, u32, Option<Backing>) -> bool,
     ) -> usize {
+        let least = least.max(self.grain);
         let (mut purged, mut failures) = (0, 0);
         for order in (least..ORDERS).rev() {
             let mut from = 0;

@@ -48,9 +48,10 @@ proptest! {
 
     #[test]
     fn the_buddy_system_does_what_the_model_does(
+        grain in prop_oneof![3 => Just(0), 1 => 0..=MAX_GRAIN],
         steps in proptest::collection::vec(some_step(), 1..60),
     ) {
-        let mut model = Model::new();
+        let mut model = Model::new(grain);
         for step in &steps {
             model.step(step);
         }
@@ -100,7 +101,7 @@ proptest! {
 
 #[test]
 fn requests_that_no_run_can_serve_fail() {
-    let mut model = Model::new();
+    let mut model = Model::new(0);
     assert_eq!(model.buddy.take(UNIT_PAGES + 1, 1, MAX_ORDER), None);
     assert_eq!(model.buddy.take(1, 2 * UNIT_PAGES, MAX_ORDER), None);
     // Page 0 is not there, so the first unit is not whole.

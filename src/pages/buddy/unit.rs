@@ -1,7 +1,7 @@
 //! The bits of one unit: which runs in it are free, which pages clean.
 
 use super::tree::kind_of;
-use super::{Buddy, MAX_ORDER, MAX_UNITS, UNIT_PAGES};
+use super::{Buddy, MAX_GRAIN, MAX_ORDER, MAX_UNITS, UNIT_PAGES};
 
 /// The words of a unit's bits in one state.
 const WORDS: usize = 16;
@@ -53,6 +53,23 @@ pub(super) fn words_of(order: usize) -> (core::ops::Range<usize>, u64) {
             ((1 << bits) - 1) << (start % 64),
         )
     }
+}
+
+/// The lowest bits of the groups of 2^`grain` bits that are all set.
+fn whole_groups(mut bits: u64, grain: usize) -> u64 {
+    const LOWEST: [u64; MAX_GRAIN + 1] = {
+        let mut masks = [0; MAX_GRAIN + 1];
+        let mut grain = 0;
+        while grain <= MAX_GRAIN {
+            masks[grain] = u64::MAX / ((1 << (1 << grain)) - 1);
+            grain += 1;
+        }
+        masks
+    };
+    for step in 0..grain {
+        bits &= bits >> (1 << step);
+    }
+    bits & LOWEST[grain]
 }
 
 /// The fewest runs that a range is made of: first pages and orders.
@@ -173,34 +190,45 @@ impl Buddy {
         }
     }
 
-    /// Notes whether pages are free, and counts them.
+    /// Notes whether pages are free, which all were not before, or all were, and
+    /// counts them.
     pub(super) fn note_free(&mut self, first: u32, pages: u32, free: bool) {
-        let mut clean = 0;
+        if !free {
+            self.free_pages -= pages as usize;
+            self.clean_pages -= self.clean_around(first, pages);
+        }
         self.page_bits(first, pages, |unit, word, mask| {
             let bits = &mut unit.pages[word];
             *bits = if free { *bits | mask } else { *bits & !mask };
-            clean += (unit.clean[word] & mask).count_ones() as usize;
         });
         if free {
             self.free_pages += pages as usize;
-            self.clean_pages += clean;
-        } else {
-            self.free_pages -= pages as usize;
-            self.clean_pages -= clean;
+            self.clean_pages += self.clean_around(first, pages);
         }
     }
 
-    /// Notes whether pages that are free are known to read as zero. Returns of
-    /// how many that was not known.
+    /// Notes whether whole OS pages that are free are known to read as zero.
+    /// Returns of how many pages that was not known.
     pub(super) fn change_clean(&mut self, first: u32, pages: u32, clean: bool) -> usize {
-        let mut known = 0;
-        self.clean_bits(first, pages, |word, mask| {
-            known += (*word & mask).count_ones() as usize;
-            *word = if clean { *word | mask } else { *word & !mask };
-        });
+        let known = self.clean_around(first, pages);
+        self.set_clean(first, pages, clean);
         self.clean_pages -= known;
         self.clean_pages += if clean { pages as usize } else { 0 };
         pages as usize - known
+    }
+
+    /// The pages in the OS pages of a range that are free and known to read as
+    /// zero as a whole.
+    fn clean_around(&mut self, first: u32, pages: u32) -> usize {
+        let grain = self.grain;
+        let start = first >> grain << grain;
+        let end = (first + pages).next_multiple_of(1 << grain);
+        let mut count = 0;
+        self.page_bits(start, end - start, |unit, word, mask| {
+            let bits = unit.clean[word] & unit.pages[word] & mask;
+            count += whole_groups(bits, grain).count_ones() as usize;
+        });
+        count << grain
     }
 
     /// Calls `each` with the words and masks of a range of pages' clean bits.

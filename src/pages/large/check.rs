@@ -56,18 +56,20 @@ impl Large {
 mod tests {
     use super::super::{LARGE, allocate, free};
     use super::check;
+    use crate::os::memory;
     use crate::pages::large::kept::Kept;
 
     #[test]
     fn a_broken_table_of_large_blocks_is_found() {
         let block = allocate(1 << 20, 1, 0).expect("memory").address;
         assert!(check().is_ok());
+        let page = memory::page_size();
         {
             let mut large = LARGE.lock();
-            large.live += 4096;
+            large.live += page;
             let broken = large.check().expect_err("the check finds it");
             assert_eq!(broken.what, "large blocks that do not add up");
-            large.live -= 4096;
+            large.live -= page;
             large.table.poke(block);
             let broken = large.check().expect_err("the check finds it");
             assert_eq!(broken.what, "a large block that is not found");
@@ -75,7 +77,7 @@ mod tests {
             let whole = large.kept;
             large.kept[0] = Kept {
                 address: block,
-                length: 4096,
+                length: page,
                 since: 0,
             };
             let broken = large.check().expect_err("the check finds it");

@@ -7,7 +7,7 @@
 //! somebody comes by. A busy program comes by often and gives little each time;
 //! an idle one seldom, and gives all.
 
-use super::{Backing, PAGE, PAGE_SHIFT, PageIndex, UNIT_PAGES, Zone, window};
+use super::{Backing, PAGE_SHIFT, PageIndex, UNIT_PAGES, Zone, window};
 use crate::options::{self, Purge};
 use crate::os::{memory, process};
 use crate::pages::{due, fresh};
@@ -116,7 +116,6 @@ impl Zone {
     /// Purges about so many pages of free runs of an order or longer, the
     /// longest first. Returns how many.
     pub(super) fn purge_pages(&mut self, pages: usize, least: usize) -> usize {
-        let os_page = (memory::page_size() / PAGE).trailing_zeros() as usize;
         let pools = self.pools;
         let purge = |first: PageIndex, pages: u32, backing: Option<Backing>| {
             if pools.iter().any(|pool| pool.has(first)) {
@@ -133,7 +132,7 @@ impl Zone {
             // zone's lock keeps it free.
             unsafe { fresh::purge(window::address_of(first), (pages as usize) << PAGE_SHIFT) }
         };
-        let purged = self.buddy.purge(least.max(os_page), pages, purge);
+        let purged = self.buddy.purge(least, pages, purge);
         self.purged = self.purged.saturating_add(purged);
         self.settle_charge();
         purged

@@ -1,11 +1,11 @@
 //! How the window grows: spans, and the pools that are taken at the start.
 
 use super::{
-    Backing, FIRST_SPAN, LEAST_SPAN, LONGEST_SPAN, PAGE_SHIFT, PageIndex, Pool, UNIT_PAGES, Zone,
-    filled_pages, window,
+    Backing, FIRST_SPAN, LEAST_SPAN, LONGEST_SPAN, PAGE, PAGE_SHIFT, PageIndex, Pool, UNIT_PAGES,
+    Zone, filled_pages, window,
 };
 use crate::options::{self, HugePages, Id};
-use crate::os::process;
+use crate::os::{memory, process};
 use crate::pages::fresh::{self, Purpose};
 use crate::text::Text;
 
@@ -44,6 +44,8 @@ impl Zone {
         unsafe {
             self.buddy.set_storage(units as *mut _, nodes as *mut _);
         }
+        let os_page = (memory::page_size() / PAGE).trailing_zeros();
+        self.buddy.set_grain(os_page as usize);
         self.count_mapped(mapped);
         // Page 0 is the descriptor nobody owns.
         self.buddy.give(PageIndex(1), mapped - 1, 0);
@@ -146,7 +148,9 @@ impl Zone {
         match options::thp() {
             HugePages::Always => true,
             HugePages::Adaptive => {
-                used >= options::thp_from() >> PAGE_SHIFT && filled_pages() >= used - used / 16
+                fresh::are_huge_pages_short()
+                    && used >= options::thp_from() >> PAGE_SHIFT
+                    && filled_pages() >= used - used / 16
             }
             HugePages::System | HugePages::Never => false,
         }

@@ -121,6 +121,17 @@ pub fn hardened_library_with_faults() -> &'static Path {
     })
 }
 
+/// The library on a kernel with longer pages, `src/os/paging.rs`, and with its
+/// own assertions on.
+pub fn library_with_pages() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let flags = "--cfg bifold_pages -C debug-assertions=on -C overflow-checks=on";
+        let what = ["-p", "bifold-ffi", "--release"];
+        cargo_build(&what, "/libbifold.so", "pages", Some(flags))
+    })
+}
+
 /// The library with debug assertions, which checks its own state as it goes; a
 /// little optimised, as that looks at every page and block.
 pub fn debug_library() -> &'static Path {

@@ -81,6 +81,8 @@ pub fn nodes(units: usize) -> Box<[Node]> {
 
 pub struct Model {
     pub buddy: Buddy,
+    /// The order of an OS page.
+    grain: usize,
     pages: Vec<Page>,
     /// Ranges that were taken, first page and length.
     pub taken: Vec<(u32, u32)>,
@@ -93,13 +95,15 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub fn new(grain: usize) -> Self {
         let (mut units, mut nodes) = (units(UNITS), nodes(UNITS));
         let mut buddy = Buddy::unmapped();
         // SAFETY: the storage is zeroed, and lives as long as the model.
         unsafe { buddy.set_storage(units.as_mut_ptr(), nodes.as_mut_ptr()) };
+        buddy.set_grain(grain);
         let mut model = Self {
             buddy,
+            grain,
             pages: vec![Page::Absent(true); PAGES as usize],
             taken: Vec::new(),
             holes: BTreeSet::new(),
@@ -205,6 +209,7 @@ impl Model {
             !is_refused(visited.len())
         });
         let (mut expected, mut sum, mut failures) = (Vec::new(), 0, 0);
+        let least = least.max(self.grain);
         for order in (least..ORDERS).rev() {
             let mut from = 0;
             while sum < wanted && failures < PURGE_FAILURES {
@@ -223,9 +228,8 @@ impl Model {
                     from = run + (1 << order);
                     continue;
                 }
+                sum += part as usize - self.clean_of(first, part);
                 let pages = &mut self.pages[Self::range(first, part)];
-                let dirty = pages.iter().filter(|&&page| page == Page::Free(false));
-                sum += dirty.count();
                 pages.fill(Page::Free(true));
                 from = first + part;
             }
@@ -330,10 +334,14 @@ impl Model {
             .pages
             .iter()
             .filter(|page| matches!(page, Page::Free(_)));
-        let clean = self
-            .pages
-            .iter()
-            .filter(|page| matches!(page, Page::Free(true)));
-        assert_eq!(self.buddy.free_pages(), (free.count(), clean.count()));
+        let free = free.count();
+        assert_eq!(self.buddy.free_pages(), (free, self.clean_of(0, PAGES)));
+    }
+
+    /// The pages of a range that are in OS pages of which all are free and clean.
+    fn clean_of(&self, first: u32, pages: u32) -> usize {
+        let os_pages = self.pages[Self::range(first, pages)].chunks(1 << self.grain);
+        let is_clean = |pages: &&[Page]| pages.iter().all(|&page| page == Page::Free(true));
+        os_pages.filter(is_clean).count() << self.grain
     }
 }
