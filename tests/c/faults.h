@@ -180,19 +180,19 @@ static size_t more_files;
 enum { MOST_FILE_FAILURES = 1000 };
 
 // Requests may fail although all calls are made.
-static int is_limited;
+static int is_bounded;
 
 // Runs a scenario with calls that fail, and again without. Returns how many have
 // failed, and what the process has in the end.
 static size_t attempt(void (*scenario)(void), const char *text,
                       struct figures *figures) {
-    may_fail = *text != 0 || is_limited;
+    may_fail = *text != 0 || is_bounded;
     arm(text);
     scenario();
     size_t failed = arm(NULL);
     CHECK_THAT(failed <= MOST_FILE_FAILURES || strncmp(text, "file", 4),
                "%s: %zu calls have failed", text, failed);
-    may_fail = is_limited;
+    may_fail = is_bounded;
     for (size_t i = 0; i < held_count; i++)
         ENSURE(is_marked(held[i].block, held[i].size));
     scenario();

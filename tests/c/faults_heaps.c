@@ -101,7 +101,7 @@ static void locked_at_the_limit(void) {
     // What cannot be unmapped at all keeps its addresses.
     may_lose = 64 * MIB;
     more_mappings = 200;
-    is_limited = 1;
+    is_bounded = 1;
     lose_the_right();
     survive(scenario_locked);
 }
