@@ -183,10 +183,29 @@ fn every_call_may_fail() {
     let wrong = run_all(CASES, library_with_faults(), &log);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    let failed = fs::read_to_string(&log).expect("some call has failed");
-    let failed: BTreeSet<String> = failed.lines().map(str::to_owned).collect();
-    let missed: Vec<String> = places::all().difference(&failed).cloned().collect();
+    // Whether a thread waits for another is by chance, on a busy machine more so.
+    let mut missed = missed_in(&log);
+    for _ in 0..3 {
+        if missed.is_empty() {
+            break;
+        }
+        let waiting: Vec<Case> = CASES
+            .iter()
+            .copied()
+            .filter(|(_, case, _)| *case == "waiting_for_a_lock")
+            .collect();
+        let wrong = run_all(&waiting, library_with_faults(), &log);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        missed = missed_in(&log);
+    }
     assert!(missed.is_empty(), "never failed: {missed:#?}");
+}
+
+/// The places of calls that can fail and have not, by the log.
+fn missed_in(log: &Path) -> Vec<String> {
+    let failed = fs::read_to_string(log).expect("some call has failed");
+    let failed: BTreeSet<String> = failed.lines().map(str::to_owned).collect();
+    places::all().difference(&failed).cloned().collect()
 }
 
 #[test]
