@@ -13,7 +13,8 @@ use super::list::{Block, end as end_of_list};
 use crate::pages::fresh;
 use crate::pages::{PAGE, zone};
 
-/// Bytes that are cut at a time of pages that were used before.
+/// Bytes that are cut at a time of pages that were used before, if a page has but a
+/// block or two. Of shorter ones a thread may not want so many.
 #[cfg(not(feature = "hardened"))]
 const USED_STEP: usize = 4 * PAGE;
 
@@ -27,11 +28,15 @@ impl Slab {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// The bytes that are cut at a time: a page, or more of pages that were used
-    /// before, and so are mostly resident.
+    /// The bytes that are cut at a time: a page, or of pages that were used before,
+    /// and so are mostly resident, some more.
     #[cfg(not(feature = "hardened"))]
     fn step(&self) -> usize {
-        if self.is_clean() { PAGE } else { USED_STEP }
+        if self.is_clean() || self.size() < PAGE / 2 {
+            PAGE
+        } else {
+            USED_STEP
+        }
     }
 
     /// How many blocks will have been cut after the next time: one alone, or those

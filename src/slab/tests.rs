@@ -159,7 +159,8 @@ impl Model {
                 let before = self.carved;
                 // SAFETY: as above.
                 let alone = unsafe { slab.carve_next() };
-                let step = if slab.is_clean() { 1 } else { 4 } * crate::pages::PAGE;
+                let is_short = self.class.size() < crate::pages::PAGE / 2;
+                let step = if slab.is_clean() || is_short { 1 } else { 4 } * crate::pages::PAGE;
                 assert!(alone.is_some() || self.class.size() < step);
                 // Of a page only one block is cut before it is touched.
                 let pages = range.start / crate::pages::PAGE..(range.end - 1) / crate::pages::PAGE;
