@@ -2,7 +2,7 @@
 
 use super::{Heap, registry};
 #[cfg(not(feature = "hardened"))]
-use crate::pages::window;
+use crate::pages::{PAGE, window};
 use crate::pages::{large, limit, zone};
 use crate::size_class::SizeClass;
 use crate::slab::Slab;
@@ -121,18 +121,20 @@ impl Heap {
     fn hollow_free_blocks(&'static self) -> usize {
         let may_use_current = self.is_ours_under_lock();
         let mut purged = 0;
-        self.for_each_slab(|slab| {
-            let is_still = match slab.state() {
-                State::Listed | State::Full => true,
-                State::Current => may_use_current,
-                State::Parked => false,
-            };
+        let mut hollow = |slab: &'static Slab| {
             // The kernel would make a huge page whole again.
             let is_coarse = || zone::lock().is_coarse(window::page_of(slab.start()));
-            if is_still && slab.has_long_blocks() && !is_coarse() {
+            if slab.has_long_blocks() && !is_coarse() {
                 purged += slab.hollow();
             }
-        });
+        };
+        for class in SizeClass::all().filter(|class| class.size() > PAGE) {
+            // A full slab has a free block or two, and there may be any number.
+            self.all_listed(class).for_each(&mut hollow);
+            if may_use_current && self.has_current(class) {
+                hollow(self.current(class));
+            }
+        }
         purged
     }
 }
