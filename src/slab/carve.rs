@@ -88,7 +88,7 @@ impl Slab {
         None
     }
 
-    /// Cuts the blocks that end on the next page and puts them on the local list,
+    /// Cuts the blocks that end within the step and puts them on the local list,
     /// which is empty.
     ///
     /// # Safety

@@ -22,6 +22,8 @@
 mod carve;
 #[cfg(all(any(test, debug_assertions), not(loom)))]
 mod check;
+#[cfg(all(test, not(loom)))]
+mod countdown;
 mod counter;
 #[cfg(not(loom))]
 mod descriptor;

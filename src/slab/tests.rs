@@ -6,7 +6,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Pushed, Slab, State};
+use super::countdown::Countdown;
+use super::{Pushed, Slab};
 use crate::pages::zone;
 use crate::size_class::SizeClass;
 
@@ -58,20 +59,12 @@ struct Model {
     /// Whether the queue is open: it has had a block.
     open: bool,
     out: BTreeSet<usize>,
-    /// Frees until the counter is zero, and what is left over then; of an exact
-    /// count that is none.
-    counter: u32,
-    left: Option<u32>,
+    countdown: Countdown,
 }
 
 impl Model {
     fn new(class: SizeClass) -> Self {
-        let pages = class.slab_pages() as u32;
-        let alignment = (class.slab_alignment() / crate::pages::PAGE) as u32;
-        let lease = zone::lock().take(pages, alignment).expect("memory");
-        let slab = Slab::set_up(lease, Some(class), core::ptr::null_mut());
-        slab.publish();
-        slab.arm_current(1, 1);
+        let (slab, countdown) = Countdown::begin(class);
         Self {
             slab,
             class,
@@ -80,8 +73,7 @@ impl Model {
             remote: Vec::new(),
             open: false,
             out: BTreeSet::new(),
-            counter: 1,
-            left: Some(0),
+            countdown,
         }
     }
 
@@ -100,7 +92,7 @@ impl Model {
         let slab = self.slab;
         match *step {
             // Nothing is taken of a slab whose count is exact.
-            Step::Pop if self.left.is_some() => {
+            Step::Pop if !self.countdown.is_exact() => {
                 // SAFETY: the slab is this test's alone, here and below.
                 let got = unsafe { slab.pop() };
                 match self.local.pop() {
@@ -122,10 +114,8 @@ impl Model {
                 // SAFETY: as above.
                 assert_eq!(unsafe { slab.push(block as *mut u8) }, Err(()));
                 self.local.push(block);
-                self.counter -= 1;
-                assert_eq!(told, self.counter == 0);
-                if told {
-                    self.come_by();
+                if self.countdown.count(told) {
+                    assert!(self.out.is_empty() && self.remote.is_empty());
                 }
             }
             Step::FreeElsewhere { which } => {
@@ -148,12 +138,14 @@ impl Model {
                 // SAFETY: as above.
                 assert_eq!(unsafe { slab.push_remote(block as *mut u8) }, Pushed::Twice);
             }
-            Step::Collect if self.left.is_some() => {
+            Step::Collect if !self.countdown.is_exact() => {
                 // SAFETY: as above.
                 assert_eq!(unsafe { slab.collect() } as usize, self.remote.len());
                 self.local.append(&mut self.remote);
             }
-            Step::Carve if self.local.is_empty() && slab.can_carve() && self.left.is_some() => {
+            Step::Carve
+                if self.local.is_empty() && slab.can_carve() && !self.countdown.is_exact() =>
+            {
                 let range = slab.next_carving();
                 assert_eq!(range.start, self.block(self.carved));
                 let before = self.carved;
@@ -180,43 +172,12 @@ impl Model {
                         .collect();
                 }
             }
-            Step::Arm { frees, cap } => {
-                slab.set_state(State::Current);
-                slab.arm_current(frees, cap);
-                self.counter = frees.min(cap);
-                self.left = Some(frees - self.counter);
-            }
-            Step::Hasten { cap } => {
-                if let Some(left) = &mut self.left {
-                    slab.hasten(cap);
-                    *left += self.counter.saturating_sub(cap);
-                    self.counter = self.counter.min(cap);
-                }
-            }
-            Step::Recount => {
-                slab.set_state(State::Listed);
-                slab.recount();
-                self.counter = slab.handed_out();
-                self.left = None;
-            }
+            Step::Arm { frees, cap } => self.countdown.arm(frees, cap),
+            Step::Hasten { cap } => self.countdown.hasten(cap),
+            Step::Recount => self.countdown.recount(),
             Step::Pop | Step::Collect | Step::Carve => {}
         }
         self.check();
-    }
-
-    /// The counter has come to zero.
-    fn come_by(&mut self) {
-        match self.left {
-            Some(left) => {
-                assert_eq!(self.slab.rearm_current(7), left > 0);
-                if left == 0 {
-                    self.slab.arm_current(1, 7);
-                }
-                self.counter = left.clamp(1, 7);
-                self.left = Some(left.max(1) - self.counter);
-            }
-            None => assert!(self.out.is_empty() && self.remote.is_empty()),
-        }
     }
 
     fn check(&self) {
@@ -230,7 +191,7 @@ impl Model {
             self.out.len() + self.local.len() + self.remote.len(),
             self.carved
         );
-        if self.left.is_none() {
+        if self.countdown.is_exact() {
             assert_eq!(
                 slab.handed_out() as usize,
                 self.out.len() + self.remote.len()

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::{GROUP, Refused, Standing};
 use crate::pages::zone;
 use crate::size_class::{CLASSES, SizeClass};
-use crate::slab::{Pushed, Slab, State};
+use crate::slab::countdown::Countdown;
+use crate::slab::{Pushed, Slab};
 use crate::sync::atomic::Ordering;
 
 /// What happens. Numbers that choose are taken modulo what there is.
@@ -98,10 +99,7 @@ struct Model {
     blocks: Vec<Is>,
     /// The group that blocks are taken from.
     group: usize,
-    /// Frees until the counter is zero, and what is left over then; of an exact
-    /// count that is none.
-    counter: u32,
-    left: Option<u32>,
+    countdown: Countdown,
 }
 
 /// The first that is so, from a place on and around.
@@ -113,19 +111,13 @@ fn around(length: usize, from: usize, is_so: impl Fn(usize) -> bool) -> Option<u
 
 impl Model {
     fn new(class: SizeClass) -> Self {
-        let pages = class.slab_pages() as u32;
-        let alignment = (class.slab_alignment() / crate::pages::PAGE) as u32;
-        let lease = zone::lock().take(pages, alignment).expect("memory");
-        let slab = Slab::set_up(lease, Some(class), core::ptr::null_mut());
-        slab.publish();
-        slab.arm_current(1, 1);
+        let (slab, countdown) = Countdown::begin(class);
         Self {
             slab,
             class,
             blocks: Vec::new(),
             group: 0,
-            counter: 1,
-            left: Some(0),
+            countdown,
         }
     }
 
@@ -164,7 +156,7 @@ impl Model {
         let slab = self.slab;
         match *step {
             // Nothing is taken of a slab whose count is exact.
-            Step::Take { random } if self.left.is_some() => {
+            Step::Take { random } if !self.countdown.is_exact() => {
                 // SAFETY: the slab is this test's alone, here and below.
                 let got = unsafe { slab.take(|| random.map(u32::from)) };
                 let Some(number) = random.and_then(|random| self.expected(random)) else {
@@ -220,10 +212,8 @@ impl Model {
                     };
                 }
                 self.blocks[number] = Is::Free;
-                self.counter -= 1;
-                assert_eq!(told, Some(self.counter == 0));
-                if self.counter == 0 {
-                    self.come_by();
+                if self.countdown.count(told.expect("its free was ended")) {
+                    assert_eq!(self.count(Is::is_free) as usize, self.blocks.len());
                 }
             }
             Step::HandBack { which } => {
@@ -236,7 +226,7 @@ impl Model {
                 let pushed = unsafe { slab.hand_back(self.block(number)) };
                 assert_eq!(pushed, Pushed::In(count));
             }
-            Step::Collect if self.left.is_some() => {
+            Step::Collect if !self.countdown.is_exact() => {
                 // SAFETY: as above.
                 let collected = unsafe { slab.collect() };
                 assert_eq!(collected, self.count(|is| is == Is::Returned));
@@ -247,7 +237,9 @@ impl Model {
                 }
             }
             Step::Carve
-                if self.left.is_some() && self.count(Is::is_free) == 0 && slab.can_carve() =>
+                if !self.countdown.is_exact()
+                    && self.count(Is::is_free) == 0
+                    && slab.can_carve() =>
             {
                 let (before, range) = (self.blocks.len(), slab.next_carving());
                 assert_eq!(range.start, self.block(before));
@@ -259,18 +251,8 @@ impl Model {
                 self.blocks.resize(carved, Is::New);
                 self.group = before / 64;
             }
-            Step::Arm { frees, cap } => {
-                slab.set_state(State::Current);
-                slab.arm_current(frees, cap);
-                self.counter = frees.min(cap);
-                self.left = Some(frees - self.counter);
-            }
-            Step::Recount => {
-                slab.set_state(State::Listed);
-                slab.recount();
-                self.counter = slab.handed_out();
-                self.left = None;
-            }
+            Step::Arm { frees, cap } => self.countdown.arm(frees, cap),
+            Step::Recount => self.countdown.recount(),
             Step::Look { offset } => {
                 let address = slab.start() + offset % (slab.pages() as usize * crate::pages::PAGE);
                 let number = (address - slab.start()) / self.class.size();
@@ -287,21 +269,6 @@ impl Model {
         self.check();
     }
 
-    /// The counter has come to zero.
-    fn come_by(&mut self) {
-        match self.left {
-            Some(left) => {
-                assert_eq!(self.slab.rearm_current(7), left > 0);
-                if left == 0 {
-                    self.slab.arm_current(1, 7);
-                }
-                self.counter = left.clamp(1, 7);
-                self.left = Some(left.max(1) - self.counter);
-            }
-            None => assert_eq!(self.count(Is::is_free) as usize, self.blocks.len()),
-        }
-    }
-
     fn check(&self) {
         let slab = self.slab;
         let free = self.count(Is::is_free);
@@ -313,7 +280,7 @@ impl Model {
         assert_eq!(slab.remote().count(), returned);
         let is_free = (free + returned) as usize == self.blocks.len();
         assert_eq!(slab.is_wholly_free(), is_free);
-        if self.left.is_none() {
+        if self.countdown.is_exact() {
             assert_eq!(
                 slab.handed_out() as usize,
                 self.blocks.len() - free as usize
