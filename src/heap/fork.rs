@@ -6,8 +6,10 @@
 //! never gets back. They are ordered for the compiler, which is enough on every
 //! processor: the kernel takes the right to write from all pages, and waits
 //! until every processor is done with what it stores by that right. So of the
-//! thread's stores the child sees the first ones, however many. The child's other heaps have no threads any more; their
-//! slabs go to the shared heap, as if the threads had died. Locked heaps have
+//! thread's stores the child sees the first ones, however many.
+//!
+//! The child's other heaps have no threads any more; their slabs go to the shared
+//! heap, as if the threads had died. Locked heaps have
 //! lost what was in their memory.
 
 use super::registry::{for_each_unlocked, raw_lock};

@@ -11,9 +11,8 @@
 //! In a hardened build freed blocks are zeroed, and only fresh ones are filled.
 
 use super::caller::Fresh;
-use super::{EMPTY, GONE, Heap, Kind, gone, lock_shared, mine, registry};
+use super::{EMPTY, GONE, Heap, Kind, lock_shared, mine, registry};
 use crate::options;
-use crate::os::slot;
 
 /// Fills a block that is about to be handed out, if need be, up to its end at
 /// `size` bytes.
@@ -50,7 +49,7 @@ pub(super) fn start() {
     if options::perturb() == 0 || core::ptr::eq(heap, &GONE) {
         return;
     }
-    slot::set(gone().id());
+    registry::go_without();
     if !core::ptr::eq(heap, &EMPTY) {
         registry::leave(heap);
     }

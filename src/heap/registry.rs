@@ -117,8 +117,7 @@ fn new_heap(settings: Option<&Settings>) -> &'static Heap {
     let is_told = THREAD_EXIT.register(at_thread_exit) || first;
     if options::perturb() != 0 || are_enough() || !is_told {
         drop(registry);
-        slot::set(gone().id());
-        return gone();
+        return go_without();
     }
     let Some(heap) = registry.take(Kind::Thread) else {
         // Without memory for a heap the thread lives off the shared one.
@@ -129,11 +128,19 @@ fn new_heap(settings: Option<&Settings>) -> &'static Heap {
     slot::set(heap.id());
     // The slot comes first: arming the hook may allocate.
     if !THREAD_EXIT.arm(heap.id().cast()) && !first {
-        slot::set(gone().id());
+        let gone = go_without();
         leave(heap);
-        return gone();
+        return gone;
     }
     heap
+}
+
+/// Has the calling thread's slot say that it lives off the shared heap; see
+/// [`super::GONE`], which is returned.
+pub(super) fn go_without() -> &'static Heap {
+    let gone = gone();
+    slot::set(gone.id());
+    gone
 }
 
 /// Whether so many threads have heaps that no more should; then they live off
@@ -148,7 +155,7 @@ unsafe extern "C" fn at_thread_exit(heap: *mut c_void) {
     #[cfg(feature = "valgrind")]
     let _quiet = crate::os::valgrind::Quiet::begin();
     // Destructors that run after this one may still allocate and free.
-    slot::set(gone().id());
+    go_without();
     if let Some(heap) = Heap::from_id(heap.cast()) {
         heap.orphan();
     }

@@ -15,8 +15,8 @@ pub const AGAIN: u64 = 20;
 
 /// How much of what is too much is to go, so long after the last time.
 pub fn share(excess: usize, elapsed: u64) -> usize {
-    let elapsed = elapsed.clamp(1, PACE) as u128;
-    ((excess as u128 * elapsed).div_ceil(PACE as u128)) as usize
+    // Bytes or pages of an address space of 2^48: the product has 64 bits.
+    (excess as u64 * elapsed.clamp(1, PACE)).div_ceil(PACE) as usize
 }
 
 static DUE: AtomicU64 = AtomicU64::new(NEVER);

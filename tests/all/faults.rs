@@ -184,16 +184,13 @@ fn every_call_may_fail() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     // Whether a thread waits for another is by chance, on a busy machine more so.
+    let is_waiting = |(_, case, _): &Case| *case == "waiting_for_a_lock";
+    let waiting: Vec<Case> = CASES.iter().copied().filter(is_waiting).collect();
     let mut missed = missed_in(&log);
     for _ in 0..3 {
         if missed.is_empty() {
             break;
         }
-        let waiting: Vec<Case> = CASES
-            .iter()
-            .copied()
-            .filter(|(_, case, _)| *case == "waiting_for_a_lock")
-            .collect();
         let wrong = run_all(&waiting, library_with_faults(), &log);
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         missed = missed_in(&log);

@@ -175,7 +175,7 @@ SCENARIO(threads) {
     drop(0, 2);
     threads_of(4, 1);
     drop(1, 3);
-    // Zeros are made resident, now that there were several threads.
+    // Zeros are made resident where there were several threads.
     for (int i = 0; i < 4; i++) {
         void *block = calloc(1, 300000);
         ENSURE(!block || is_zero(block, 300000));
