@@ -217,15 +217,20 @@ static volatile int all_are_there;
 static void *crowded(void *argument) {
     while (!all_are_there)
         sched_yield();
-    for (int i = 0; i < 300; i++) {
-        keep(malloc(100000), 100000);
-        pthread_mutex_lock(&held_lock);
-        struct held one = {0};
-        if (held_count > 0)
-            one = held[--held_count];
-        pthread_mutex_unlock(&held_lock);
-        if (one.block)
-            let_go(one.block, one.size);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 20; i++)
+            keep(malloc(100000), 100000);
+        for (int i = 0; i < 20; i++) {
+            pthread_mutex_lock(&held_lock);
+            struct held one = {0};
+            if (held_count > 0)
+                one = held[--held_count];
+            pthread_mutex_unlock(&held_lock);
+            if (one.block)
+                let_go(one.block, one.size);
+        }
+        // Under the lock, and long.
+        malloc_trim(0);
     }
     return argument;
 }
