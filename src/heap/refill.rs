@@ -52,7 +52,7 @@ pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
     let fresh = attempt()
         .or_else(|| if report::reclaim() { attempt() } else { None })
         .or_else(|| fallback(class));
-    tick::poll();
+    tick::poll_after_refill(heap);
     fresh
 }
 

@@ -17,6 +17,8 @@ use crate::size_class::SizeClass;
 /// Frees until an idle program comes by, and the most until a busy one does.
 const LEAST_CAP: u32 = 1;
 const MOST_CAP: u32 = 64;
+/// Of how many refills of a busy program one comes by.
+const BUSY_REFILLS: u8 = 8;
 /// Milliseconds between two visits of a busy program, at most.
 const BUSY: u64 = 20;
 
@@ -49,6 +51,21 @@ pub(super) fn poll() {
     if due::is_pending() {
         come_by();
     }
+}
+
+/// The same after a refill, which is no rarer in a busy program than what it is to
+/// look for is slow: the clock alone takes as long as a refill.
+#[inline]
+pub(super) fn poll_after_refill(heap: &Heap) {
+    if due::is_pending() && CAP.load(Ordering::Relaxed) == MOST_CAP {
+        // Relaxed: threads that share a heap may lose a count.
+        let refills = heap.refills.load(Ordering::Relaxed).wrapping_add(1);
+        heap.refills.store(refills, Ordering::Relaxed);
+        if !refills.is_multiple_of(BUSY_REFILLS) {
+            return;
+        }
+    }
+    poll();
 }
 
 #[cold]
