@@ -96,7 +96,30 @@ pub(super) fn is_free(slab: &Slab, address: *mut u8) -> bool {
 /// The bytes that the program may use of a block; 0 for null.
 ///
 /// What is not a block ends the process with a message.
+#[inline(always)]
 pub fn usable_size(address: *mut u8) -> usize {
+    #[cfg(not(feature = "hardened"))]
+    if let Some(slab) = Slab::of(window::base(), address as usize)
+        && is_unmarked_block(slab, address)
+    {
+        return slab.size();
+    }
+    usable_size_elsewhere(address)
+}
+
+/// Whether an address is a block of an ordinary slab without the mark of a free one.
+#[cfg(not(feature = "hardened"))]
+#[inline(always)]
+fn is_unmarked_block(slab: &Slab, address: *mut u8) -> bool {
+    matches!(slab.kind(), Kind::Small | Kind::Medium)
+        && slab.is_medium_block(address as usize)
+        // SAFETY: the address is that of a block.
+        && !unsafe { slab.is_marked(address) }
+}
+
+/// [`usable_size`] of what is no live block of an ordinary slab, or may be none.
+#[inline(never)]
+fn usable_size_elsewhere(address: *mut u8) -> usize {
     if address.is_null() {
         return 0;
     }

@@ -28,7 +28,7 @@ fn tolerance(row: &str) -> f64 {
 }
 
 /// Functions whose hit paths are recorded.
-const FUNCTIONS: [&str; 3] = ["malloc", "free", "free_sized"];
+const FUNCTIONS: [&str; 4] = ["malloc", "free", "free_sized", "malloc_usable_size"];
 
 type Row = (String, f64);
 
