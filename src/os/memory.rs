@@ -9,9 +9,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::fault::{Kind, point};
-#[cfg(feature = "hardened")]
-use super::paging::mremap_fixed;
-use super::paging::{self, madvise, madvise_number, mmap_anonymous, mremap, munmap};
+use super::paging::{self, madvise, madvise_number, mmap_anonymous, mremap, mremap_fixed, munmap};
 use super::process;
 use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 
@@ -165,12 +163,12 @@ pub unsafe fn remap(
 }
 
 /// Moves a mapping to `place`, in the stead of what is mapped there, and changes
-/// its length. Returns whether it did; if not, nothing has changed.
+/// its length. Returns whether it did; if not, the mapping is as it was, and what is at
+/// `place` may be gone: kernels before 6.17 unmap that before they look at the mapping.
 ///
 /// # Safety
 ///
 /// As for [`remap`], and what is at `place` is the caller's own and not used.
-#[cfg(feature = "hardened")]
 #[cfg_attr(bifold_faults, track_caller)]
 pub unsafe fn remap_to(address: usize, old_length: usize, new_length: usize, place: usize) -> bool {
     // SAFETY: as the caller promises.
@@ -184,6 +182,19 @@ pub unsafe fn remap_to(address: usize, old_length: usize, new_length: usize, pla
         )
     })
     .is_ok()
+}
+
+/// Whether anything is mapped at the OS page at an address; see mincore(2). `false`,
+/// too, where the kernel does not say.
+#[cfg(not(feature = "hardened"))]
+pub fn is_mapped(address: usize) -> bool {
+    let errno = process::errno();
+    let mut page = 0;
+    // SAFETY: the kernel writes one byte, for one page, and only looks at its tables.
+    let is_mapped =
+        unsafe { paging::mincore(address as *mut c_void, page_size(), &raw mut page) } == 0;
+    process::set_errno(errno);
+    is_mapped
 }
 
 /// How pages are given back.

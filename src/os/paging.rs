@@ -15,11 +15,9 @@ pub use simulated::*;
 pub use kernel_page_size as page_size;
 #[cfg(not(bifold_pages))]
 pub use libc::{madvise as madvise_number, mincore};
-#[cfg(all(feature = "hardened", not(bifold_pages)))]
-pub use rustix::mm::mremap_fixed;
 #[cfg(not(bifold_pages))]
 pub use rustix::mm::{
-    madvise, mlock, mlock_with, mmap_anonymous, mprotect, mremap, munlock, munmap,
+    madvise, mlock, mlock_with, mmap_anonymous, mprotect, mremap, mremap_fixed, munlock, munmap,
 };
 
 /// The length of an OS page, by the auxiliary vector.

@@ -155,6 +155,12 @@ pub unsafe fn renew(address: usize, length: usize, huge: bool) -> bool {
     locking().is_none_or(|locking| unsafe { protect::lock(address, length, locking) }.is_ok())
 }
 
+/// Whether a new mapping is resident at once.
+#[cfg(not(feature = "hardened"))]
+pub fn touches_new_mappings() -> bool {
+    options::prefault() || locking().is_some()
+}
+
 /// How all memory is locked.
 fn locking() -> Option<Locking> {
     match options::lock() {

@@ -5,14 +5,16 @@
 //! instead of bytes.
 //!
 //! [`threshold`] says which requests, [`mapping`] maps, [`kept`] has the freed
-//! mappings that stay for a moment, `filled` says which get huge pages; in a
-//! hardened build `fenced` stands for these two.
+//! mappings that stay for a moment, `gather` makes new ones of them, `filled` says
+//! which get huge pages; in a hardened build `fenced` stands for these three.
 
 #[cfg(any(test, debug_assertions))]
 mod check;
 #[cfg(feature = "hardened")]
 mod fenced;
 mod filled;
+#[cfg(not(feature = "hardened"))]
+mod gather;
 mod kept;
 mod mapping;
 mod threshold;
@@ -20,6 +22,7 @@ mod threshold;
 use super::buddy::UNIT_PAGES;
 use super::guarded;
 use super::peak::RecentPeak;
+use super::seams::Seams;
 pub use super::table::Entry;
 use super::table::{EMPTY, Recent, Table};
 use super::window::PAGE;
@@ -28,9 +31,9 @@ use crate::os::protect::Locking;
 use crate::os::{memory, process};
 use crate::sync::{Lock, Locked};
 
-use kept::{KEPT, Kept, NOTHING};
+use kept::{KEPT, Kept, NOTHING, unmap_all};
 #[cfg(not(feature = "hardened"))]
-use kept::{keep_or_unmap, take_kept, unmap_all};
+use kept::{keep_or_unmap, take_kept};
 #[cfg(not(feature = "hardened"))]
 use mapping::{map, remap};
 use threshold::adapt;
@@ -50,6 +53,8 @@ struct Large {
     /// Bytes in live blocks, the most they have been, and their recent peak.
     live: usize,
     most: usize,
+    /// Seams in live blocks.
+    seams: usize,
     peak: RecentPeak,
     /// Blocks freed since the last second without any.
     churn: usize,
@@ -69,6 +74,7 @@ static LARGE: Locked<Large> = Locked::new(Large {
     kept: [NOTHING; KEPT],
     live: 0,
     most: 0,
+    seams: 0,
     peak: RecentPeak::new(),
     churn: 0,
     last_free: 0,
@@ -81,19 +87,25 @@ static LARGE: Locked<Large> = Locked::new(Large {
 
 impl Large {
     fn insert(&mut self, entry: Entry) {
-        self.count_in(entry.length);
+        self.count_in(entry);
         self.note_peak(process::coarse_milliseconds());
         self.table.insert(entry);
     }
 
-    fn count_in(&mut self, bytes: usize) {
-        self.live += bytes;
+    fn count_in(&mut self, entry: Entry) {
+        self.live += entry.length;
         self.most = self.most.max(self.live);
+        self.seams += entry.seams.count();
+    }
+
+    fn count_out(&mut self, entry: Entry) {
+        self.live -= entry.length;
+        self.seams -= entry.seams.count();
     }
 
     fn remove(&mut self, address: usize) -> Option<Entry> {
         let entry = self.table.remove(address)?;
-        self.live -= entry.length;
+        self.count_out(entry);
         Some(entry)
     }
 
@@ -111,6 +123,8 @@ pub struct Mapping {
     pub length: usize,
     /// Whether it reads as zero.
     pub clean: bool,
+    /// Where the kernel's mappings meet in it.
+    seams: Seams,
 }
 
 /// Goes by the options from now on.
@@ -139,13 +153,17 @@ pub fn allocate(size: usize, alignment: usize, holder: usize) -> Option<Mapping>
     let length = memory::round_to_pages(size.max(1))?;
     let mapping = map_block(length, alignment)?;
     let Mapping {
-        address, length, ..
+        address,
+        length,
+        seams,
+        ..
     } = mapping;
     let entered = enter(Entry {
         address,
         length,
         holder,
         guarded: false,
+        seams,
         #[cfg(feature = "hardened")]
         requested: length,
     });
@@ -167,11 +185,7 @@ fn map_block(length: usize, alignment: usize) -> Option<Mapping> {
 
 #[cfg(not(feature = "hardened"))]
 fn unmap_block(address: usize, length: usize) {
-    unmap_all(&[Kept {
-        address,
-        length,
-        since: 0,
-    }]);
+    unmap_all(&[Kept::new(address, length)]);
 }
 
 #[cfg(feature = "hardened")]
@@ -194,6 +208,7 @@ pub fn allocate_guarded(
         length,
         holder,
         guarded: true,
+        seams: Seams::NONE,
         #[cfg(feature = "hardened")]
         requested: length,
     });
@@ -205,6 +220,7 @@ pub fn allocate_guarded(
         address,
         length,
         clean: true,
+        seams: Seams::NONE,
     })
 }
 
@@ -268,6 +284,9 @@ fn release(entry: Entry) {
     } else {
         #[cfg(not(feature = "hardened"))]
         filled::note_freed(entry.address, entry.length);
+        #[cfg(not(feature = "hardened"))]
+        keep_or_unmap(entry.address, entry.length, entry.seams);
+        #[cfg(feature = "hardened")]
         keep_or_unmap(entry.address, entry.length);
     }
 }
@@ -286,27 +305,54 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
         if entry.length == length {
             return Some(address);
         }
-        large.live -= entry.length;
+        large.count_out(entry);
         large.table.take_out(address)?
     };
     // SAFETY: the entry was the block's, and the caller gives the block up.
-    let moved = unsafe { remap(address, entry.length, length) };
+    let moved = unsafe { remap_entry(entry, length) };
     let mut large = LARGE.lock();
     let entry = match moved {
         Some(address) => Entry {
             address,
             length,
+            seams: match entry.seams.count() {
+                0 => entry.seams.of_remapped(entry.address, address),
+                _ => entry.seams.before(length),
+            },
             ..entry
         },
         None => entry,
     };
-    large.count_in(entry.length);
+    large.count_in(entry);
     large.table.put_back(entry);
     let moved = moved?;
     if moved != address {
         large.recent.note(address);
     }
     Some(moved)
+}
+
+/// Changes the length of a block's mapping, of which the kernel knows but one part at a
+/// time where it has seams.
+///
+/// # Safety
+///
+/// As for [`fresh::remap`](super::fresh::remap).
+unsafe fn remap_entry(entry: Entry, length: usize) -> Option<usize> {
+    let Entry {
+        address,
+        length: old,
+        ..
+    } = entry;
+    if entry.seams.count() == 0 {
+        // SAFETY: as the caller promises.
+        return unsafe { remap(address, old, length) };
+    }
+    let is_shorter = length < old;
+    if is_shorter {
+        unmap_all(&[Kept::new(address + length, old - length)]);
+    }
+    is_shorter.then_some(address)
 }
 
 /// Frees every large block of a holder.
@@ -317,7 +363,7 @@ pub fn free_all_of(holder: usize) {
         let Some(entry) = large.table.remove_of(holder, &mut from) else {
             return;
         };
-        large.live -= entry.length;
+        large.count_out(entry);
         drop(large);
         release(entry);
     }

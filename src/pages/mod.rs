@@ -12,6 +12,7 @@
 //!                      table  peak
 //!
 //!  fresh    memory from the kernel, as the options want it, and back to it
+//!  seams    where the kernel's mappings meet in a large one
 //!  limit    how much of it bifold may have
 //!  stranded what munmap(2) left behind
 //!  due      when somebody must come by to give some back
@@ -42,6 +43,7 @@ pub mod limit;
 mod models;
 #[cfg(not(loom))]
 mod peak;
+mod seams;
 #[cfg(not(loom))]
 mod stranded;
 #[cfg(loom)]

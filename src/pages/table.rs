@@ -10,6 +10,7 @@
 mod check;
 
 use super::fresh::{self, Purpose};
+use super::seams::Seams;
 use super::stranded;
 use crate::os::memory;
 
@@ -24,6 +25,8 @@ pub struct Entry {
     pub holder: usize,
     /// Whether it lies between guards; see `pages::guarded`.
     pub guarded: bool,
+    /// Where the kernel's mappings meet in it.
+    pub seams: Seams,
     /// How many bytes were asked for.
     #[cfg(feature = "hardened")]
     pub requested: usize,
@@ -35,6 +38,7 @@ pub const EMPTY: Entry = Entry {
     length: 0,
     holder: 0,
     guarded: false,
+    seams: Seams::NONE,
     #[cfg(feature = "hardened")]
     requested: 0,
 };
@@ -100,9 +104,8 @@ impl Table {
         if (self.used + self.out + 1) * 2 <= self.capacity {
             return true;
         }
-        let bytes = (self.capacity * 2 * size_of::<Entry>())
-            .max(1)
-            .next_multiple_of(memory::page_size());
+        let places = self.capacity.max(1) * 2;
+        let bytes = (places * size_of::<Entry>()).next_multiple_of(memory::page_size());
         let Ok(mapping) = fresh::map(bytes, Purpose::Table) else {
             return false;
         };
@@ -278,6 +281,7 @@ mod tests {
                         length: page,
                         holder: page % 3,
                         guarded: page % 2 == 0,
+                        seams: Seams::NONE,
                         #[cfg(feature = "hardened")]
                         requested: page,
                     };

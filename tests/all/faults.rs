@@ -59,6 +59,7 @@ const CASES: &[Case] = &[
     ("blocks", "large_blocks", "BIFOLD_LOCK=on-fault"),
     ("blocks", "large_blocks", "BIFOLD_THP=always"),
     ("blocks", "large_blocks_in_turn", ""),
+    ("blocks", "large_blocks_of_parts", ""),
     ("blocks", "figures", ""),
     ("blocks", "threads", ""),
     ("blocks", "threads", "BIFOLD_ARENA_MAX=1"),

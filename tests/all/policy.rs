@@ -12,6 +12,7 @@ mod glibc;
 mod huge;
 mod limits;
 mod lock;
+mod parts;
 mod perturb;
 mod program;
 mod purge;

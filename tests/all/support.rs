@@ -368,6 +368,7 @@ const NOT_HARDENED: &[(&str, &str)] = &[
     ("policy_limits one_size_after_another", CANARY),
     ("policy_limits share_of_the_cgroup", KEEPS),
     ("policy_limits threads_at_the_limit", CANARY),
+    ("policy_parts need_no_pages", FENCED),
     ("policy_perturb ", ZERO),
     ("policy_purge after_100_ms", KEEPS),
     ("policy_purge another_thread_ticks", KEEPS),

@@ -63,6 +63,20 @@ SCENARIO(large_blocks_in_turn) {
     keep(malloc(7 * MIB), 7 * MIB);
 }
 
+// And in parts, together.
+SCENARIO(large_blocks_of_parts) {
+    for (int i = 0; i < 20; i++)
+        keep(malloc(2 * MIB), 2 * MIB);
+    drop(0, 2);
+    keep(malloc(9 * MIB), 9 * MIB);
+    if (held_count > 0 && held[held_count - 1].size == 9 * MIB) {
+        struct held *one = &held[held_count - 1];
+        change(one, realloc(one->block, 6 * MIB), 6 * MIB);
+        change(one, realloc(one->block, 11 * MIB), 11 * MIB);
+    }
+    keep(malloc(5 * MIB), 5 * MIB);
+}
+
 SCENARIO(aligned) {
     for (size_t alignment = 32; alignment <= 8 * MIB; alignment *= 2) {
         for (size_t size = 100; size <= MIB; size *= 20) {
@@ -267,7 +281,8 @@ SCENARIO(forks) {
 }
 
 MAIN(CASE(small_blocks), CASE(medium_blocks), CASE(runs), CASE(large_blocks),
-     CASE(many_large_blocks), CASE(large_blocks_in_turn), CASE(aligned),
+     CASE(many_large_blocks), CASE(large_blocks_in_turn),
+     CASE(large_blocks_of_parts), CASE(aligned),
      CASE(zeros), CASE(longer_and_shorter), CASE(trim),
      CASE(trim_of_descriptors), CASE(room_from_free_runs), CASE(figures),
      CASE(threads), CASE(trim_of_a_thread), CASE(waiting_for_a_lock),

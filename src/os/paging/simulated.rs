@@ -236,7 +236,6 @@ pub unsafe fn mremap(
 /// # Safety
 ///
 /// As for the call.
-#[cfg(feature = "hardened")]
 pub unsafe fn mremap_fixed(
     address: *mut c_void,
     old: usize,

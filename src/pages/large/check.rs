@@ -18,7 +18,7 @@ pub fn check() -> Result<usize, Broken> {
 
 impl Large {
     fn check(&mut self) -> Checked {
-        self.table.check(self.live)?;
+        self.table.check(self.live, self.seams)?;
         ensure(
             self.live <= self.most,
             "more bytes in large blocks than ever",
@@ -29,6 +29,7 @@ impl Large {
             let (start, end) = (kept.address, kept.address + kept.length);
             ensure(
                 (start == 0) == (kept.length == 0)
+                    && kept.seams.before(kept.length) == kept.seams
                     && start.is_multiple_of(page)
                     && end.is_multiple_of(page),
                 "an impossible kept mapping",
@@ -76,9 +77,7 @@ mod tests {
             large.table.poke(block);
             let whole = large.kept;
             large.kept[0] = Kept {
-                address: block,
-                length: page,
-                since: 0,
+                ..Kept::new(block, page)
             };
             let broken = large.check().expect_err("the check finds it");
             assert_eq!(broken.what, "a kept mapping that is a block");

@@ -12,6 +12,7 @@ use crate::options;
 use crate::options::harden::{Measure, has};
 use crate::os::{memory, protect};
 use crate::pages::fresh::{self, Purpose};
+use crate::pages::seams::Seams;
 use crate::pages::{limit, stranded};
 
 /// How many freed mappings keep their addresses, and the longest that does.
@@ -90,6 +91,7 @@ pub(super) fn map_fenced(length: usize, alignment: usize) -> Option<Mapping> {
         address,
         length,
         clean: true,
+        seams: Seams::NONE,
     })
 }
 

@@ -61,6 +61,16 @@ pub(super) fn earns_huge_pages(length: usize) -> bool {
         && MAPPED.fetch_add(1, Ordering::Relaxed) % PROBE != PROBE - 1
 }
 
+/// Whether new mappings of this length are in huge pages mostly, as far as is known.
+pub(super) fn are_huge(length: usize) -> bool {
+    length >= LEAST
+        && match options::thp() {
+            HugePages::Always => true,
+            HugePages::Adaptive => FILLED.load(Ordering::Relaxed) == ENOUGH,
+            HugePages::Never | HugePages::System => false,
+        }
+}
+
 /// Notes how often in a row a block was filled.
 fn note(filled: u32) {
     let is_no_use = filled == ENOUGH && guest::host_takes_free_memory();

@@ -1,10 +1,10 @@
 //! Kept mappings: a few that were freed stay for a moment, bounded in number,
 //! bytes and age, because mapping and touching again costs far more than keeping.
 
-use super::mapping::remap;
 use super::{LARGE, Large, Mapping};
 use crate::options::{self, Purge};
 use crate::os::{memory, process};
+use crate::pages::seams::Seams;
 use crate::pages::{due, limit, stranded};
 
 /// Kept mappings: how many, and how old in milliseconds. How many bytes they
@@ -38,19 +38,58 @@ pub(super) struct Kept {
     pub(super) length: usize,
     /// When it was freed.
     pub(super) since: u64,
+    /// Where the kernel's mappings meet in it.
+    pub(super) seams: Seams,
 }
 
 impl Kept {
+    /// One mapping to the kernel, or nothing if it has no bytes.
+    pub(super) fn new(address: usize, length: usize) -> Self {
+        match length {
+            0 => NOTHING,
+            _ => Self {
+                address,
+                length,
+                ..NOTHING
+            },
+        }
+    }
+
+    /// Its first so many bytes, or all.
+    pub(super) fn first(self, length: usize) -> Self {
+        let length = length.min(self.length);
+        Self {
+            length,
+            seams: self.seams.before(length),
+            ..self
+        }
+    }
+
     /// What is behind so many bytes of it, fewer than all or all.
-    fn behind(self, length: usize) -> Self {
+    pub(super) fn behind(self, length: usize) -> Self {
         if length == self.length {
             return NOTHING;
         }
         Self {
             address: self.address + length,
             length: self.length - length,
+            seams: self.seams.behind(length),
             ..self
         }
+    }
+
+    /// The kernel's mappings in it.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Self> {
+        let ends = self.seams.offsets().chain([self.length]);
+        let mut start = 0;
+        ends.zip(self.seams.origins()).map(move |(end, origin)| {
+            let part = Self {
+                seams: Seams::of(origin),
+                ..Self::new(self.address + start, end - start)
+            };
+            start = end;
+            part
+        })
     }
 
     /// Cuts so many bytes off its end, or all of it where nothing worth while would
@@ -61,7 +100,7 @@ impl Kept {
         }
         let length = (self.length - bytes) & !(memory::page_size() - 1);
         let rest = self.behind(length);
-        self.length = length;
+        *self = self.first(length);
         rest
     }
 
@@ -76,47 +115,32 @@ pub(super) const NOTHING: Kept = Kept {
     address: 0,
     length: 0,
     since: 0,
+    seams: Seams::NONE,
 };
 
-/// Makes a mapping of this length of one that is kept: of the shortest that is
-/// long enough, whose rest stays kept, or of the longest, if that is half of
-/// it. Pages that are resident cost far less than new ones. Before new ones come,
-/// what is too much goes.
+/// Makes a mapping of this length of what is kept: of the shortest that is long enough,
+/// whose rest stays kept, or of parts of the longest. Pages that are resident cost far
+/// less than new ones. Before new ones come, what is too much goes.
+#[cfg(not(feature = "hardened"))]
 pub(super) fn take_kept(length: usize) -> Option<Mapping> {
     let mut large = LARGE.lock();
     let found = large.take_long_enough(length);
-    let short = match found {
-        Some(_) => None,
-        None => large.take_half(length),
-    };
+    let parts = found.is_none().then(|| large.take_parts(length));
     let leaving = large.settle(length);
     drop(large);
     unmap_all(&leaving);
-    found.or_else(|| {
-        let kept = short?;
-        // SAFETY: what was kept was taken out, and is nobody's now.
-        let address = unsafe { remap(kept.address, kept.length, length) };
-        let Some(address) = address else {
-            // Most likely it was joined of what are two mappings to the kernel.
-            unmap_all(&[LARGE.lock().put_in(kept)]);
-            return None;
-        };
-        Some(Mapping {
-            address,
-            length,
-            clean: false,
-        })
-    })
+    found.or_else(|| parts?.lengthened(length))
 }
 
 /// Keeps a mapping for a while. A program that frees a few and goes on to something
 /// else keeps none.
-pub(super) fn keep_or_unmap(address: usize, length: usize) {
+pub(super) fn keep_or_unmap(address: usize, length: usize, seams: Seams) {
     let now = process::coarse_milliseconds();
     let mut newest = Kept {
         address,
         length,
         since: now,
+        seams,
     };
     let mut large = LARGE.lock();
     if !large.is_churning(now) {
@@ -194,12 +218,22 @@ impl Large {
     /// what was split becomes whole again.
     fn join_kept(&mut self, newest: &mut Kept) {
         for kept in self.kept.iter_mut().filter(|kept| kept.address != 0) {
-            if kept.address + kept.length == newest.address {
-                newest.address = kept.address;
-            } else if newest.address + newest.length != kept.address {
+            let (first, second) = if kept.address + kept.length == newest.address {
+                (*kept, *newest)
+            } else if newest.address + newest.length == kept.address {
+                (*newest, *kept)
+            } else {
                 continue;
-            }
-            newest.length += kept.length;
+            };
+            let Some(seams) = first.seams.followed_by(first.length, &second.seams) else {
+                continue;
+            };
+            *newest = Kept {
+                address: first.address,
+                length: first.length + second.length,
+                seams,
+                ..*newest
+            };
             *kept = NOTHING;
         }
     }
@@ -208,24 +242,20 @@ impl Large {
     fn take_long_enough(&mut self, length: usize) -> Option<Mapping> {
         let long_enough = self.kept.iter_mut().filter(|kept| kept.length >= length);
         let kept = long_enough.min_by_key(|kept| kept.length)?;
-        let (address, rest) = (kept.address, kept.length - length);
+        let rest = kept.length - length;
         let length = if rest > length / SLACK {
             length
         } else {
             kept.length
         };
+        let taken = kept.first(length);
         *kept = kept.behind(length);
         Some(Mapping {
-            address,
+            address: taken.address,
             length,
             clean: false,
+            seams: taken.seams,
         })
-    }
-
-    /// Takes the longest out, if it is half of this length.
-    fn take_half(&mut self, length: usize) -> Option<Kept> {
-        let longest = self.kept.iter_mut().max_by_key(|kept| kept.length)?;
-        (longest.length >= length / 2).then(|| core::mem::replace(longest, NOTHING))
     }
 
     /// Keeps a mapping. Returns what has to go for it, the shortest.

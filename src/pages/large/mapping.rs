@@ -3,6 +3,7 @@
 use super::kept::release_kept;
 use super::{Mapping, filled};
 use crate::pages::fresh::{self, Purpose};
+use crate::pages::seams::Seams;
 use crate::pages::{limit, zone};
 
 /// The alignment at which the kernel can back memory with huge pages.
@@ -21,6 +22,11 @@ pub(super) fn map(length: usize, alignment: usize) -> Option<Mapping> {
     Some(mapping)
 }
 
+/// The same in pages, to be made of others.
+pub(super) fn map_in_pages(length: usize) -> Option<Mapping> {
+    map_pages(length, 1, false)
+}
+
 fn map_pages(length: usize, alignment: usize, huge: bool) -> Option<Mapping> {
     let address = map_once(length, alignment, huge).or_else(|| {
         if release_kept() > 0 {
@@ -33,6 +39,7 @@ fn map_pages(length: usize, alignment: usize, huge: bool) -> Option<Mapping> {
         address,
         length,
         clean: true,
+        seams: Seams::NONE,
     })
 }
 

@@ -9,6 +9,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread;
 
+use super::super::seams::Seams;
 use super::super::table::{Entry, Table};
 use super::{check, forever};
 use crate::sync::Locked;
@@ -85,6 +86,7 @@ impl World {
             length: PAGE,
             holder,
             guarded: false,
+            seams: Seams::NONE,
         };
         self.large.lock().table(|table| {
             assert!(table.reserve());

@@ -11,7 +11,7 @@ impl Table {
     /// # Errors
     ///
     /// What is broken.
-    pub fn check(&mut self, bytes: usize) -> Checked {
+    pub fn check(&mut self, bytes: usize, seams: usize) -> Checked {
         let place = self.places as usize;
         ensure(
             (self.used + self.out) * 2 <= self.capacity,
@@ -19,7 +19,7 @@ impl Table {
             place,
         )?;
         let page = memory::page_size();
-        let (mut count, mut sum) = (0, 0);
+        let (mut count, mut sum, mut joined) = (0, 0, 0);
         for place in 0..self.capacity {
             let entry = self.places()[place];
             if entry == EMPTY {
@@ -28,6 +28,7 @@ impl Table {
             let is_possible = entry.address.is_multiple_of(page)
                 && entry.length > 0
                 && entry.length.is_multiple_of(page)
+                && entry.seams.before(entry.length) == entry.seams
                 && entry.address != 0;
             ensure(is_possible, "an impossible large block", entry.address)?;
             ensure(
@@ -37,9 +38,10 @@ impl Table {
             )?;
             count += 1;
             sum += entry.length;
+            joined += entry.seams.count();
         }
         ensure(
-            count == self.used && sum == bytes,
+            count == self.used && sum == bytes && joined == seams,
             "large blocks that do not add up",
             place,
         )
