@@ -34,6 +34,8 @@ cases! { api_realloc:
     grows_step_by_step
     shrinks_step_by_step
     of_mappings
+    of_two_mappings
+    after_two_mappings
     shrinking_a_mapping_gives_memory_back
     growing_a_mapping_does_not_touch_it
     to_the_same_size_stays

@@ -129,6 +129,61 @@ static void of_mappings(void) {
             check_pair(large[i], large[j]);
 }
 
+// A block whose second half the kernel has as a mapping of its own. No mremap(2)
+// lengthens both at once: it fails with EFAULT.
+static char *two_mappings(size_t size, unsigned tag) {
+    char *block = malloc(size);
+    CHECK(block);
+    fill(block, size, tag);
+    char *half = block + size / 2;
+    half -= (uintptr_t)half % os_page();
+    size_t rest = (size_t)(block + size - half) / os_page() * os_page();
+    CHECK(madvise(half, rest, MADV_DONTDUMP) == 0);
+    return block;
+}
+
+static void of_two_mappings(void) {
+    for (size_t size = MIB; size <= 8 * MIB; size *= 2) {
+        char *block = two_mappings(size, 1);
+        char *other = malloc(size);
+        CHECK(other);
+        fill(other, size, 2);
+        block = realloc(block, 2 * size);
+        CHECK_THAT(block && is_filled(block, size, 1), "%zu twice", size);
+        fill(block, 2 * size, 3);
+        CHECK_THAT(is_filled(other, size, 2), "next to %zu", size);
+        free(block);
+        // Past the middle, before it, and where it is.
+        const size_t shorter[] = {size / 4 * 3, size / 2, size / 4};
+        for (size_t i = 0; i < COUNT(shorter); i++) {
+            block = realloc(two_mappings(size, 4), shorter[i]);
+            CHECK_THAT(block && is_filled(block, shorter[i], 4), "%zu to %zu",
+                       size, shorter[i]);
+            free(block);
+        }
+        CHECK_THAT(is_filled(other, size, 2), "next to %zu", size);
+        free(other);
+    }
+}
+
+// They are freed, and a longer block is wanted of what is kept of them.
+static void after_two_mappings(void) {
+    char *held[16];
+    for (unsigned i = 0; i < COUNT(held); i++) {
+        size_t size = 2 * MIB + i * 8 * KIB;
+        // Mappings stay for a moment where several were freed.
+        for (unsigned k = 0; k < 4; k++)
+            free(two_mappings(size, k));
+        held[i] = malloc(3 * MIB);
+        CHECK(held[i]);
+        fill(held[i], 3 * MIB, i);
+        for (unsigned k = 0; k <= i; k++)
+            CHECK_THAT(is_filled(held[k], 3 * MIB, k), "block %u of %u", k, i);
+    }
+    for (unsigned i = 0; i < COUNT(held); i++)
+        free(held[i]);
+}
+
 static void shrinking_a_mapping_gives_memory_back(void) {
     unsigned char *block = malloc(64 * MIB);
     CHECK(block);
@@ -292,6 +347,7 @@ static void array_overflow_keeps_the_block(void) {
 MAIN(CASE(of_null_allocates), CASE(to_nothing_frees),
      CASE(keeps_contents_between_all_ranges), CASE(leaves_neighbours_alone),
      CASE(grows_step_by_step), CASE(shrinks_step_by_step), CASE(of_mappings),
+     CASE(of_two_mappings), CASE(after_two_mappings),
      CASE(shrinking_a_mapping_gives_memory_back),
      CASE(growing_a_mapping_does_not_touch_it), CASE(to_the_same_size_stays),
      CASE(failure_keeps_the_block), CASE(of_a_block_of_nothing),

@@ -100,6 +100,40 @@ static void realloc_at_the_limit(void) {
     check_resident(most);
 }
 
+// A block that is two mappings to the kernel: mremap(2) refuses to lengthen it.
+static char *two_mappings(size_t size) {
+    char *block = malloc(size);
+    CHECK(block);
+    fill(block, size, 1);
+    CHECK(madvise(block + size / 2, size / 2, MADV_DONTDUMP) == 0);
+    return block;
+}
+
+// What is refused is charged for no longer, and what there was still is.
+static void two_mappings_at_the_limit(void) {
+    size_t most = limit();
+    for (int round = 0; round < 20; round++) {
+        // The block and its copy are within the limit.
+        char *block = realloc(two_mappings(most / 8 * 3), most / 16 * 9);
+        CHECK_THAT(block && is_filled(block, most / 8 * 3, 1), "round %d", round);
+        free(block);
+        malloc_trim(0);
+        // What is kept of some is no block twice as long.
+        for (int i = 0; i < 4; i++)
+            free(two_mappings(most / 4));
+        block = malloc(most / 16 * 7);
+        CHECK_THAT(block, "round %d", round);
+        fill(block, most / 16 * 7, 2);
+        free(block);
+        malloc_trim(0);
+    }
+    struct held *first = NULL;
+    size_t sum = exhaust(&first, 3 * MIB);
+    CHECK_THAT(sum >= most / 100 * 90, "%zu KiB of the limit", sum / KIB);
+    let_go(first);
+    check_resident(most);
+}
+
 // What is mapped for the sake of an alignment is given back, and not charged.
 static void aligned_at_the_limit(void) {
     size_t most = limit();
@@ -178,5 +212,6 @@ static void share_of_the_cgroup(void) {
 
 MAIN(CASE(blocks_of_16), CASE(blocks_of_500), CASE(blocks_of_5000),
      CASE(blocks_of_100k), CASE(blocks_of_3m), CASE(one_size_after_another),
-     CASE(realloc_at_the_limit), CASE(aligned_at_the_limit), CASE(threads_at_the_limit),
+     CASE(realloc_at_the_limit), CASE(two_mappings_at_the_limit),
+     CASE(aligned_at_the_limit), CASE(threads_at_the_limit),
      CASE(free_memory_goes_first), CASE(share_of_the_cgroup))

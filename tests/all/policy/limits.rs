@@ -14,6 +14,7 @@ const CASES: &[Case] = &[
     ("blocks_of_3m 64", "BIFOLD_LIMIT=64M"),
     ("one_size_after_another 64", "BIFOLD_LIMIT=64M"),
     ("realloc_at_the_limit 64", "BIFOLD_LIMIT=64M"),
+    ("two_mappings_at_the_limit 64", "BIFOLD_LIMIT=64M"),
     ("aligned_at_the_limit 64", "BIFOLD_LIMIT=64M"),
     ("threads_at_the_limit 64", "BIFOLD_LIMIT=64M"),
     // Huge pages count as what they are.
