@@ -31,7 +31,7 @@ use crate::os::protect::Locking;
 use crate::os::{memory, process};
 use crate::sync::{Lock, Locked};
 
-use kept::{KEPT, Kept, NOTHING, unmap_all};
+use kept::{KEPT, Kept, NOTHING, Span, unmap_all};
 #[cfg(not(feature = "hardened"))]
 use kept::{keep_or_unmap, take_kept};
 #[cfg(not(feature = "hardened"))]
@@ -42,6 +42,9 @@ use threshold::adapt;
 pub use check::check;
 pub use kept::{release_kept, tick};
 pub use threshold::threshold;
+
+/// How many entries are copied at a time, onto what may be a short stack.
+const AT_ONCE: usize = 8;
 
 /// The longest request that can be a run, in bytes.
 pub const RUN_MAX: usize = UNIT_PAGES as usize * PAGE;
@@ -185,7 +188,7 @@ fn map_block(length: usize, alignment: usize) -> Option<Mapping> {
 
 #[cfg(not(feature = "hardened"))]
 fn unmap_block(address: usize, length: usize) {
-    unmap_all(&[Kept::new(address, length)]);
+    unmap_all(&[Span { address, length }]);
 }
 
 #[cfg(feature = "hardened")]
@@ -350,7 +353,10 @@ unsafe fn remap_entry(entry: Entry, length: usize) -> Option<usize> {
     }
     let is_shorter = length < old;
     if is_shorter {
-        unmap_all(&[Kept::new(address + length, old - length)]);
+        unmap_all(&[Span {
+            address: address + length,
+            length: old - length,
+        }]);
     }
     is_shorter.then_some(address)
 }
@@ -399,13 +405,13 @@ pub fn figures() -> Figures {
 /// Calls `each` with the address and the bytes of every mapping, live or kept,
 /// without the lock: by then one or another may be gone.
 pub fn for_each_mapping(mut each: impl FnMut(usize, usize)) {
-    let kept = LARGE.lock().kept;
+    let kept = LARGE.lock().all_kept();
     for kept in kept.iter().filter(|kept| kept.address != 0) {
         each(kept.address, kept.length);
     }
     let mut from = 0;
     loop {
-        let mut entries = [EMPTY; KEPT];
+        let mut entries = [EMPTY; AT_ONCE];
         let count = LARGE.lock().table.copy(&mut from, &mut entries);
         if count == 0 {
             return;

@@ -58,7 +58,7 @@ mod tests {
     use super::super::{LARGE, allocate, free};
     use super::check;
     use crate::os::memory;
-    use crate::pages::large::kept::Kept;
+    use crate::pages::large::kept::{Kept, NOTHING};
 
     #[test]
     fn a_broken_table_of_large_blocks_is_found() {
@@ -77,7 +77,9 @@ mod tests {
             large.table.poke(block);
             let whole = large.kept;
             large.kept[0] = Kept {
-                ..Kept::new(block, page)
+                address: block,
+                length: page,
+                ..NOTHING
             };
             let broken = large.check().expect_err("the check finds it");
             assert_eq!(broken.what, "a kept mapping that is a block");

@@ -6,7 +6,7 @@
 //! have some 65,000 (`vm.max_map_count`). So only long blocks are made of parts, of a
 //! few each.
 
-use super::kept::{Kept, NOTHING, unmap_all};
+use super::kept::{Kept, NOWHERE, Span, unmap_all};
 use super::mapping::{map_in_pages, remap};
 use super::{Large, Mapping, filled};
 use crate::os::memory;
@@ -25,7 +25,11 @@ const HALF: usize = 2;
 const MOST_SEAMS: usize = 4096;
 
 /// What a new mapping is made of: parts that were kept, each one mapping to the kernel.
-pub(super) struct Parts([Kept; MOST]);
+pub(super) struct Parts {
+    parts: [Span; MOST],
+    /// Of the first.
+    origin: Origin,
+}
 
 impl Large {
     /// Takes parts out for a mapping of so many bytes, of the longest that are kept.
@@ -39,7 +43,10 @@ impl Large {
             false => MOST.min(MOST_SEAMS.saturating_sub(self.seams)).max(1),
         };
         let share = if room == 1 { HALF } else { SHARE };
-        let mut parts = [NOTHING; MOST];
+        let mut all = Parts {
+            parts: [NOWHERE; MOST],
+            origin: Origin::default(),
+        };
         let (mut count, mut left) = (0, length);
         loop {
             let fits = |kept: &&mut Kept| {
@@ -53,18 +60,21 @@ impl Large {
             let taken = longest.first(left);
             *longest = longest.behind(taken.length);
             left -= taken.length;
-            for part in taken.parts() {
-                parts[count] = part;
+            for (part, origin) in taken.parts() {
+                if count == 0 {
+                    all.origin = origin;
+                }
+                all.parts[count] = part;
                 count += 1;
             }
         }
-        Parts(parts)
+        all
     }
 }
 
 impl Parts {
-    fn all(&self) -> impl Iterator<Item = Kept> {
-        self.0.into_iter().take_while(|part| part.length > 0)
+    fn all(&self) -> impl Iterator<Item = Span> {
+        self.parts.into_iter().take_while(|part| part.length > 0)
     }
 
     /// A mapping of so many bytes that begins with these parts. `None`: there are
@@ -80,11 +90,11 @@ impl Parts {
                 address,
                 length,
                 clean: false,
-                seams: first.seams.of_remapped(first.address, address),
+                seams: Seams::of(self.origin).of_remapped(first.address, address),
             });
         }
         let Some(new) = map_in_pages(length) else {
-            unmap_all(&self.0);
+            unmap_all(&self.parts);
             return None;
         };
         self.put_in(new)
@@ -97,12 +107,18 @@ impl Parts {
         let mut done = 0;
         for (number, part) in self.all().enumerate() {
             if !replace(part, new.address + done) {
-                let before = Kept::new(new.address, done);
-                let behind = done + part.length;
-                let behind = Kept::new(new.address + behind, new.length - behind);
+                let before = Span {
+                    address: new.address,
+                    length: done,
+                };
+                let next = done + part.length;
+                let behind = Span {
+                    address: new.address + next,
+                    length: new.length - next,
+                };
                 unmap_all(&[before, behind]);
                 limit::uncharge(part.length);
-                unmap_all(&self.0[number + 1..]);
+                unmap_all(&self.parts[number + 1..]);
                 return None;
             }
             let moved = Seams::of(Origin::of_moved());
@@ -127,7 +143,7 @@ impl Parts {
 /// Moves a part to a place in a new mapping. What does not move, since the program has
 /// had the kernel treat some of it in another way, is unmapped. Returns whether there is
 /// memory at the place, which kernels before 6.17 unmap before they refuse.
-fn replace(part: Kept, place: usize) -> bool {
+fn replace(part: Span, place: usize) -> bool {
     // SAFETY: the part was taken out, and nobody knows of the new mapping yet.
     if unsafe { memory::remap_to(part.address, part.length, part.length, place) } {
         // Both were charged.

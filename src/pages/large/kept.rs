@@ -4,7 +4,7 @@
 use super::{LARGE, Large, Mapping};
 use crate::options::{self, Purge};
 use crate::os::{memory, process};
-use crate::pages::seams::Seams;
+use crate::pages::seams::{Origin, Seams};
 use crate::pages::{due, limit, stranded};
 
 /// Kept mappings: how many, and how old in milliseconds. How many bytes they
@@ -29,6 +29,20 @@ const SLACK: usize = 16;
 const CHURN_LEAST: usize = 4;
 const CHURN_PAUSE: u64 = 1000;
 
+/// What is to be unmapped or moved: lists of these lie on stacks, which may be short.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    /// Where it starts.
+    pub(super) address: usize,
+    /// Its bytes, or 0: nothing.
+    pub(super) length: usize,
+}
+
+pub(super) const NOWHERE: Span = Span {
+    address: 0,
+    length: 0,
+};
+
 /// A mapping that was freed and is still there.
 #[derive(Clone, Copy)]
 pub(super) struct Kept {
@@ -43,30 +57,26 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// One mapping to the kernel, or nothing if it has no bytes.
-    pub(super) fn new(address: usize, length: usize) -> Self {
-        match length {
-            0 => NOTHING,
-            _ => Self {
-                address,
-                length,
-                ..NOTHING
-            },
+    /// Where it lies.
+    pub(super) fn span(&self) -> Span {
+        Span {
+            address: self.address,
+            length: self.length,
         }
     }
 
     /// Its first so many bytes, or all.
-    pub(super) fn first(self, length: usize) -> Self {
+    pub(super) fn first(&self, length: usize) -> Self {
         let length = length.min(self.length);
         Self {
             length,
             seams: self.seams.before(length),
-            ..self
+            ..*self
         }
     }
 
     /// What is behind so many bytes of it, fewer than all or all.
-    pub(super) fn behind(self, length: usize) -> Self {
+    pub(super) fn behind(&self, length: usize) -> Self {
         if length == self.length {
             return NOTHING;
         }
@@ -74,34 +84,41 @@ impl Kept {
             address: self.address + length,
             length: self.length - length,
             seams: self.seams.behind(length),
-            ..self
+            ..*self
         }
     }
 
-    /// The kernel's mappings in it.
-    pub(super) fn parts(&self) -> impl Iterator<Item = Self> {
+    /// The kernel's mappings in it, and where they come from.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Span, Origin)> {
         let ends = self.seams.offsets().chain([self.length]);
         let mut start = 0;
         ends.zip(self.seams.origins()).map(move |(end, origin)| {
-            let part = Self {
-                seams: Seams::of(origin),
-                ..Self::new(self.address + start, end - start)
+            let part = Span {
+                address: self.address + start,
+                length: end - start,
             };
             start = end;
-            part
+            (part, origin)
         })
     }
 
     /// Cuts so many bytes off its end, or all of it where nothing worth while would
     /// stay. Returns what is cut off.
-    fn cut(&mut self, bytes: usize) -> Self {
-        if self.length < bytes + REST_LEAST {
-            return core::mem::replace(self, NOTHING);
+    fn cut(&mut self, bytes: usize) -> Span {
+        let whole = self.span();
+        let length = if whole.length < bytes + REST_LEAST {
+            0
+        } else {
+            (whole.length - bytes) & !(memory::page_size() - 1)
+        };
+        match length {
+            0 => *self = NOTHING,
+            _ => *self = self.first(length),
         }
-        let length = (self.length - bytes) & !(memory::page_size() - 1);
-        let rest = self.behind(length);
-        *self = self.first(length);
-        rest
+        Span {
+            address: whole.address + length,
+            length: whole.length - length,
+        }
     }
 
     fn is_old(&self, now: u64) -> bool {
@@ -144,14 +161,14 @@ pub(super) fn keep_or_unmap(address: usize, length: usize, seams: Seams) {
     };
     let mut large = LARGE.lock();
     if !large.is_churning(now) {
-        let kept = core::mem::replace(&mut large.kept, [NOTHING; KEPT]);
+        let kept = large.take_all();
         drop(large);
-        unmap_all(&[newest]);
+        unmap_all(&[newest.span()]);
         unmap_all(&kept);
         return;
     }
     large.join_kept(&mut newest);
-    let left_over = large.put_in(newest);
+    let left_over = large.put_in(&newest);
     let leaving = large.settle(0);
     drop(large);
     request_tick(now);
@@ -194,8 +211,8 @@ pub fn tick(now: u64) {
 }
 
 /// Unmaps what was kept and was taken out; returns the bytes.
-pub(super) fn unmap_all(leaving: &[Kept]) -> usize {
-    let leaving = leaving.iter().filter(|kept| kept.address != 0);
+pub(super) fn unmap_all(leaving: &[Span]) -> usize {
+    let leaving = leaving.iter().filter(|span| span.length != 0);
     leaving.fold(0, |bytes, kept| {
         // SAFETY: the mapping was given up and nobody has it any more.
         unsafe { stranded::unmap(kept.address, kept.length) };
@@ -209,7 +226,7 @@ pub(super) fn unmap_all(leaving: &[Kept]) -> usize {
 pub fn release_kept() -> usize {
     #[cfg(feature = "hardened")]
     super::fenced::release_away();
-    let kept = core::mem::replace(&mut LARGE.lock().kept, [NOTHING; KEPT]);
+    let kept = LARGE.lock().take_all();
     unmap_all(&kept) + stranded::retry()
 }
 
@@ -259,14 +276,30 @@ impl Large {
     }
 
     /// Keeps a mapping. Returns what has to go for it, the shortest.
-    fn put_in(&mut self, new: Kept) -> Kept {
+    fn put_in(&mut self, new: &Kept) -> Span {
         let shortest = self.kept.iter_mut().min_by_key(|kept| kept.length);
-        shortest.map_or(new, |kept| core::mem::replace(kept, new))
+        shortest.map_or(new.span(), |kept| {
+            let leaving = kept.span();
+            *kept = *new;
+            leaving
+        })
+    }
+
+    /// Where all that is kept lies.
+    pub(super) fn all_kept(&self) -> [Span; KEPT] {
+        core::array::from_fn(|number| self.kept[number].span())
+    }
+
+    /// Takes all of it out.
+    fn take_all(&mut self) -> [Span; KEPT] {
+        let all = self.all_kept();
+        self.kept.fill(NOTHING);
+        all
     }
 
     /// Takes so many bytes out, or a little more, of the oldest.
-    fn take_out(&mut self, mut bytes: usize) -> [Kept; KEPT] {
-        let mut leaving = [NOTHING; KEPT];
+    fn take_out(&mut self, mut bytes: usize) -> [Span; KEPT] {
+        let mut leaving = [NOWHERE; KEPT];
         for gone in &mut leaving {
             if bytes == 0 {
                 break;
@@ -284,7 +317,7 @@ impl Large {
     /// Takes out some of what is kept beyond the recent peak, when `more` bytes are
     /// about to be live. To unmap takes long, and so what is too much goes in
     /// pieces; what may not wait goes at once, but not when a block is freed.
-    fn settle(&mut self, more: usize) -> [Kept; KEPT] {
+    fn settle(&mut self, more: usize) -> [Span; KEPT] {
         let live = self.live + more;
         let peak = self.note_peak(process::coarse_milliseconds()).max(live);
         let kept: usize = self.kept.iter().map(|kept| kept.length).sum();
