@@ -162,17 +162,35 @@ pub unsafe fn remap(
     .map_err(|_| MapError::Refused)
 }
 
-/// Moves a mapping to `place`, in the stead of what is mapped there, and changes
-/// its length. Returns whether it did; if not, the mapping is as it was, and what is at
-/// `place` may be gone: kernels before 6.17 unmap that before they look at the mapping.
+/// Why a mapping was not moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveError {
+    /// It is more than one mapping to the kernel. Before Linux 6.17 that is found only
+    /// after what was at the new place has been unmapped.
+    Split,
+    /// No memory, or too many mappings.
+    Refused,
+}
+
+/// Moves a mapping to `place`, in the stead of what is mapped there, and changes its
+/// length.
+///
+/// # Errors
+///
+/// [`MoveError`]; the mapping is as it was.
 ///
 /// # Safety
 ///
 /// As for [`remap`], and what is at `place` is the caller's own and not used.
 #[cfg_attr(bifold_faults, track_caller)]
-pub unsafe fn remap_to(address: usize, old_length: usize, new_length: usize, place: usize) -> bool {
+pub unsafe fn remap_to(
+    address: usize,
+    old_length: usize,
+    new_length: usize,
+    place: usize,
+) -> Result<(), MoveError> {
     // SAFETY: as the caller promises.
-    point(Kind::Remap, || unsafe {
+    let moved = point(Kind::Remap, || unsafe {
         mremap_fixed(
             address as *mut c_void,
             old_length,
@@ -180,21 +198,12 @@ pub unsafe fn remap_to(address: usize, old_length: usize, new_length: usize, pla
             MremapFlags::MAYMOVE,
             place as *mut c_void,
         )
-    })
-    .is_ok()
-}
-
-/// Whether anything is mapped at the OS page at an address; see mincore(2). `false`,
-/// too, where the kernel does not say.
-#[cfg(not(feature = "hardened"))]
-pub fn is_mapped(address: usize) -> bool {
-    let errno = process::errno();
-    let mut page = 0;
-    // SAFETY: the kernel writes one byte, for one page, and only looks at its tables.
-    let is_mapped =
-        unsafe { paging::mincore(address as *mut c_void, page_size(), &raw mut page) } == 0;
-    process::set_errno(errno);
-    is_mapped
+    });
+    match moved {
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::FAULT) => Err(MoveError::Split),
+        Err(_) => Err(MoveError::Refused),
+    }
 }
 
 /// How pages are given back.

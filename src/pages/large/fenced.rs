@@ -201,10 +201,10 @@ pub(super) unsafe fn remap_fenced(address: usize, old: usize, new: usize) -> Opt
         }
         let moved = place(new, fence).filter(|&place| {
             let moved = memory::remap_to(address, old, new, place);
-            if !moved {
+            if moved.is_err() {
                 Span::around(place, new).unmap();
             }
-            moved
+            moved.is_ok()
         });
         let Some(place) = moved else {
             limit::uncharge(new - old);

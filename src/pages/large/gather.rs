@@ -9,7 +9,7 @@
 use super::kept::{Kept, NOWHERE, Span, unmap_all};
 use super::mapping::{map_in_pages, remap};
 use super::{Large, Mapping, filled};
-use crate::os::memory;
+use crate::os::memory::{self, MoveError};
 use crate::pages::seams::{MOST, Origin, Seams};
 use crate::pages::{fresh, limit};
 
@@ -140,16 +140,18 @@ impl Parts {
     }
 }
 
-/// Moves a part to a place in a new mapping. What does not move, since the program has
-/// had the kernel treat some of it in another way, is unmapped. Returns whether there is
-/// memory at the place, which kernels before 6.17 unmap before they refuse.
+/// Moves a part to a place in a new mapping; what does not move is unmapped. Returns
+/// whether there is still memory at the place. Not where the program has had the kernel
+/// treat some of the part in another way: then the place may be another thread's by now.
 fn replace(part: Span, place: usize) -> bool {
     // SAFETY: the part was taken out, and nobody knows of the new mapping yet.
-    if unsafe { memory::remap_to(part.address, part.length, part.length, place) } {
+    let moved = unsafe { memory::remap_to(part.address, part.length, part.length, place) };
+    match moved {
         // Both were charged.
-        limit::uncharge(part.length);
-        return true;
+        Ok(()) => limit::uncharge(part.length),
+        Err(_) => {
+            unmap_all(&[part]);
+        }
     }
-    unmap_all(&[part]);
-    memory::is_mapped(place)
+    moved != Err(MoveError::Split)
 }
