@@ -53,8 +53,8 @@ pub(super) fn poll() {
     }
 }
 
-/// The same after a refill, which is no rarer in a busy program than what it is to
-/// look for is slow: the clock alone takes as long as a refill.
+/// The same after a refill. Of those of a busy program one in [`BUSY_REFILLS`] does: to
+/// read the clock takes as long as a refill.
 #[inline]
 pub(super) fn poll_after_refill(heap: &Heap) {
     if due::is_pending() && CAP.load(Ordering::Relaxed) == MOST_CAP {

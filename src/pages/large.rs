@@ -312,23 +312,12 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
         large.table.take_out(address)?
     };
     // SAFETY: the entry was the block's, and the caller gives the block up.
-    let moved = unsafe { remap_entry(entry, length) };
+    let changed = unsafe { remap_entry(entry, length) };
     let mut large = LARGE.lock();
-    let entry = match moved {
-        Some(address) => Entry {
-            address,
-            length,
-            seams: match entry.seams.count() {
-                0 => entry.seams.of_remapped(entry.address, address),
-                _ => entry.seams.before(length),
-            },
-            ..entry
-        },
-        None => entry,
-    };
-    large.count_in(entry);
-    large.table.put_back(entry);
-    let moved = moved?;
+    let now = changed.unwrap_or(entry);
+    large.count_in(now);
+    large.table.put_back(now);
+    let moved = changed?.address;
     if moved != address {
         large.recent.note(address);
     }
@@ -336,29 +325,34 @@ pub fn resize(address: usize, size: usize) -> Option<usize> {
 }
 
 /// Changes the length of a block's mapping, of which the kernel knows but one part at a
-/// time where it has seams.
+/// time where it has seams. Returns what the block is then; `None`: nothing has changed.
 ///
 /// # Safety
 ///
 /// As for [`fresh::remap`](super::fresh::remap).
-unsafe fn remap_entry(entry: Entry, length: usize) -> Option<usize> {
-    let Entry {
-        address,
-        length: old,
-        ..
-    } = entry;
+unsafe fn remap_entry(entry: Entry, length: usize) -> Option<Entry> {
     if entry.seams.count() == 0 {
         // SAFETY: as the caller promises.
-        return unsafe { remap(address, old, length) };
+        let address = unsafe { remap(entry.address, entry.length, length) }?;
+        return Some(Entry {
+            address,
+            length,
+            seams: entry.seams.of_remapped(entry.address, address),
+            ..entry
+        });
     }
-    let is_shorter = length < old;
-    if is_shorter {
-        unmap_all(&[Span {
-            address: address + length,
-            length: old - length,
-        }]);
+    if length > entry.length {
+        return None;
     }
-    is_shorter.then_some(address)
+    unmap_all(&[Span {
+        address: entry.address + length,
+        length: entry.length - length,
+    }]);
+    Some(Entry {
+        length,
+        seams: entry.seams.before(length),
+        ..entry
+    })
 }
 
 /// Frees every large block of a holder.
