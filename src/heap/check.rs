@@ -177,8 +177,9 @@ impl Heap {
                 && slab.state() == state
         };
         let current = self.current(class);
+        let is_none = core::ptr::eq(current, &NOBODY);
         ensure(
-            core::ptr::eq(current, &NOBODY) || is_well(current, State::Current),
+            is_none || self.has_longer(class) || is_well(current, State::Current),
             "a current slab that is none",
             core::ptr::from_ref(current) as usize,
         )?;

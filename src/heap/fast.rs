@@ -55,12 +55,38 @@ fn allocate_longer(size: usize, caller: impl Caller) -> *mut u8 {
     }
 }
 
-/// Allocates a block of a class, with what is known of its contents.
-pub fn allocate_block(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
+/// Allocates a multiple of an alignment of up to a page, at such an address. The
+/// class's slab may be one of longer blocks, which need not be multiples of it.
+#[inline(always)]
+pub fn allocate_multiple(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
+    let slab = if size > STEP_MAX {
+        mine().current(SizeClass::for_long(size))
+    } else {
+        mine().at_step((size + (GRAIN - 1)) >> GRAIN_SHIFT)
+    };
+    if !slab.size().is_multiple_of(alignment) {
+        return refill::refill_exact(size, alignment, caller);
+    }
     // SAFETY: as in `allocate`.
-    match unsafe { mine().current(class).pop() } {
+    match unsafe { slab.pop() } {
+        Ok(block) => block,
+        Err(refused) if Slab::is_end(refused) => refill::refill_exact(size, alignment, caller),
+        Err(block) => lost_mark(block),
+    }
+}
+
+/// Allocates a block of a class at a multiple of an alignment that its size is a
+/// multiple of, with what is known of its contents.
+pub fn allocate_block(class: SizeClass, alignment: usize, caller: impl Caller) -> Option<Fresh> {
+    let is_exact = alignment > GRAIN;
+    let slab = mine().current(class);
+    if is_exact && !slab.size().is_multiple_of(alignment) {
+        return refill::refill(class, is_exact, caller);
+    }
+    // SAFETY: as in `allocate`.
+    match unsafe { slab.pop() } {
         Ok(block) => Some(Fresh::used(block)),
-        Err(refused) if Slab::is_end(refused) => refill::refill(class, caller),
+        Err(refused) if Slab::is_end(refused) => refill::refill(class, is_exact, caller),
         Err(block) => Some(Fresh::used(lost_mark(block))),
     }
 }
@@ -169,7 +195,7 @@ impl Heap {
         // SAFETY: the caller holds the lock, and no thread owns such a heap.
         match unsafe { self.current(class).pop() } {
             Ok(block) => Some(Fresh::used(block)),
-            Err(refused) if Slab::is_end(refused) => self.refill(class),
+            Err(refused) if Slab::is_end(refused) => self.refill(class, true),
             Err(block) => Some(Fresh::used(lost_mark(block))),
         }
     }

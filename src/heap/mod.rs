@@ -52,6 +52,7 @@ mod fork;
 mod hardened;
 mod lists;
 mod locked;
+mod longer;
 mod lookup;
 #[cfg(feature = "valgrind")]
 mod memcheck;
@@ -141,6 +142,8 @@ pub struct Heap {
     all: AtomicPtr<Slab>,
     /// How many blocks the thread got from the shared heap, for each class.
     started: [Cell<u8>; CLASSES],
+    /// How far below each class are those that have its current slab, too.
+    lent: [Cell<u8>; CLASSES],
     /// When each class last lost its current slab, in milliseconds.
     parted: [Cell<u32>; CLASSES],
     /// Whether this is the first thread's heap, which has slabs of its own
@@ -219,6 +222,7 @@ impl Heap {
             parked: [const { Cell::new(ptr::null()) }; CLASSES],
             all: AtomicPtr::new(ptr::null_mut()),
             started: [const { Cell::new(0) }; CLASSES],
+            lent: [const { Cell::new(0) }; CLASSES],
             parted: [const { Cell::new(0) }; CLASSES],
             first: Cell::new(false),
             refills: AtomicU8::new(0),
@@ -309,6 +313,12 @@ impl Heap {
 
     /// Makes a slab the class's current one.
     fn set_current(&self, class: SizeClass, slab: &'static Slab) {
+        self.recall(class);
+        self.point(class, slab);
+    }
+
+    /// Has malloc take a class's blocks from a slab.
+    fn point(&self, class: SizeClass, slab: &'static Slab) {
         let slab = ptr::from_ref(slab).cast_mut();
         self.current[class.index()].store(slab, Ordering::Relaxed);
         if class.size() <= STEP_MAX {
@@ -323,7 +333,9 @@ impl Heap {
         self.set_current(class, &NOBODY);
     }
 
+    /// Whether the class has a current slab of its own.
     fn has_current(&self, class: SizeClass) -> bool {
-        !ptr::eq(self.current(class), &NOBODY)
+        let slab = self.current(class);
+        !ptr::eq(slab, &NOBODY) && slab.class() == class
     }
 }

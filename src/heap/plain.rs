@@ -2,7 +2,7 @@
 //! for a slab, aligned, zeroed.
 
 use super::caller::Caller;
-use super::fast::{allocate, allocate_block};
+use super::fast::{allocate, allocate_block, allocate_multiple};
 use super::{perturb, request, start};
 use crate::pages::PAGE;
 use crate::size_class::{GRAIN, STEP_MAX, SizeClass};
@@ -34,7 +34,7 @@ pub fn allocate_aligned(size: usize, alignment: usize, caller: impl Caller) -> *
 #[inline(never)]
 fn allocate_overaligned(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     match aligned_size(size, alignment) {
-        Some(size) => allocate(size, caller),
+        Some(size) => allocate_multiple(size, alignment, caller),
         None => allocate_long(size, alignment, caller),
     }
 }
@@ -58,7 +58,7 @@ pub fn allocate_zeroed(size: usize, alignment: usize, caller: impl Caller) -> *m
 #[inline(never)]
 fn allocate_longer_zeroed(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
     let fresh = match class_for(size, alignment) {
-        Some(class) => allocate_block(class, caller),
+        Some(class) => allocate_block(class, alignment, caller),
         None => {
             start::ensure(caller.settings());
             request::long(size, alignment, None)

@@ -19,17 +19,28 @@ const STARTER_BYTES: usize = 1024;
 #[cold]
 #[inline(never)]
 pub(super) fn refill_small(size: usize, caller: impl Caller) -> *mut u8 {
-    match refill(SizeClass::for_medium(size.max(1)), caller) {
+    match refill(SizeClass::for_medium(size.max(1)), false, caller) {
         Some(fresh) => fresh.block,
         None => caller.failed(size, 1),
     }
 }
 
-/// Allocates a block of a class that has none at hand, for the calling
-/// thread.
+/// [`refill_small`] of a multiple of an alignment, where no other block will do.
+#[cfg(not(feature = "hardened"))]
 #[cold]
 #[inline(never)]
-pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
+pub(super) fn refill_exact(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
+    match refill(SizeClass::for_medium(size), true, caller) {
+        Some(fresh) => fresh.block,
+        None => caller.failed(size, alignment),
+    }
+}
+
+/// Allocates a block of a class that has none at hand, for the calling
+/// thread. If it need not be exact, it may be of a longer class.
+#[cold]
+#[inline(never)]
+pub(super) fn refill(class: SizeClass, is_exact: bool, caller: impl Caller) -> Option<Fresh> {
     let heap = registry::thread_heap(caller.settings());
     let attempt = || {
         if core::ptr::eq(heap, &GONE) {
@@ -45,7 +56,7 @@ pub(super) fn refill(class: SizeClass, caller: impl Caller) -> Option<Fresh> {
             })
         } else {
             let _guard = heap.lock.lock();
-            heap.refill(class)
+            heap.refill(class, is_exact)
         }
     };
     // Out of memory: what is kept elsewhere may help.
@@ -77,8 +88,9 @@ fn fault_around(slab: &Slab) {
 
 impl Heap {
     /// Takes a block of a class whose current slab has none. The caller
-    /// holds the lock, and is the heap's thread if it has one.
-    pub(super) fn refill(&'static self, class: SizeClass) -> Option<Fresh> {
+    /// holds the lock, and is the heap's thread if it has one. A block that need
+    /// not be exact may be of a longer class.
+    pub(super) fn refill(&'static self, class: SizeClass, is_exact: bool) -> Option<Fresh> {
         if self.has_current(class) {
             let slab = self.current(class);
             // Making the heap may have allocated from it.
@@ -119,10 +131,15 @@ impl Heap {
             }
             self.retire(slab);
         }
-        self.unset_current(class);
+        if self.has_current(class) {
+            self.unset_current(class);
+        }
         if self.takes_starters(class) {
             let _guard = lock_shared();
             return SHARED.allocate_under_lock(class);
+        }
+        if !is_exact && let Some(fresh) = self.longer_block(class) {
+            return Some(fresh);
         }
         let slab = self.new_slab(class)?;
         self.make_current(slab);

@@ -47,6 +47,14 @@ cases! { api_realloc:
     array_overflow_keeps_the_block
 }
 
+cases! { api_longer:
+    one_block_of_each_size
+    aligned_blocks
+    zeros
+    the_same_size_stays
+    trimmed_by_another_thread
+}
+
 cases! { api_aligned:
     aligned_alloc_all
     memalign_all

@@ -63,6 +63,11 @@ fn blocks_that_threads_pass_to_one_another() {
 }
 
 #[test]
+fn blocks_of_a_longer_class() {
+    run_all("api_longer");
+}
+
+#[test]
 fn forks() {
     run_all("proc_fork");
 }

@@ -353,6 +353,7 @@ const NOT_ON_LONG_PAGES: &[(&str, &str)] = &[
 
 /// What a hardened build has another way, by the start of the child's name.
 const NOT_HARDENED: &[(&str, &str)] = &[
+    ("api_longer one_block_of_each_size", APART),
     ("api_reports malloc_trim_between", WHOLE),
     ("policy_background all_files_are_closed", KEEPS),
     ("policy_background gives_way", KEEPS),
@@ -379,6 +380,7 @@ const NOT_HARDENED: &[(&str, &str)] = &[
     ("proc_thread_local memory_stays_flat", KEEPS),
 ];
 const WHOLE: &str = "trim takes no pages of slabs that stay";
+const APART: &str = "each size has slabs of its own";
 const KEEPS: &str = "blocks in quarantine keep their slabs";
 const FENCED: &str = "slabs, runs and mappings have a page behind them";
 const HUGE: &str = "a fence in each slab leaves no huge pages";

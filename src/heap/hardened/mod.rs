@@ -138,7 +138,7 @@ fn obtain(size: usize, alignment: usize, caller: impl Caller) -> Option<Fresh> {
     };
     let heap = mine();
     // SAFETY: as in `allocate`.
-    match unsafe { heap.pop(heap.current(class)) }.or_else(|| refill::refill(class, caller)) {
+    match unsafe { heap.pop(heap.current(class)) }.or_else(|| refill::refill(class, true, caller)) {
         Some(fresh) => Some(dress(fresh, class, size)),
         // A page is easier to find than a slab.
         None => Some(sized(request::run(size, alignment, None)?, size)),
@@ -245,7 +245,7 @@ impl Heap {
     pub(super) fn allocate_under_lock(&'static self, class: SizeClass) -> Option<Fresh> {
         debug_assert!(matches!(self.kind(), Kind::Shared | Kind::Explicit));
         // SAFETY: the caller holds the lock, and no thread owns such a heap.
-        unsafe { self.pop(self.current(class)) }.or_else(|| self.refill(class))
+        unsafe { self.pop(self.current(class)) }.or_else(|| self.refill(class, true))
     }
 
     /// In a forked child: forgets what the parent goes on with.
