@@ -4,14 +4,14 @@
 
 enum { PIECE = 4 * MIB, PIECES = 16, STEP = 4096 };
 
-// In each page of a block what tells it from others.
+// In each page of a block, where it has room, what tells it from others.
 static void mark(char *block, size_t size, uint64_t tag) {
-    for (size_t at = 0; at < size; at += STEP)
+    for (size_t at = 0; at + 8 <= size; at += STEP)
         memcpy(block + at, &(uint64_t){tag + at}, 8);
 }
 
 static void check_marked(const char *block, size_t size, uint64_t tag) {
-    for (size_t at = 0; at < size; at += STEP)
+    for (size_t at = 0; at + 8 <= size; at += STEP)
         CHECK_THAT(!memcmp(block + at, &(uint64_t){tag + at}, 8),
                    "%zu of %zu bytes at %p", at, size, (const void *)block);
 }

@@ -8,8 +8,8 @@
 use super::kept::release_kept;
 use super::mapping::charge;
 use super::{LARGE, Mapping};
-use crate::options;
 use crate::options::harden::{Measure, has};
+use crate::os::memory::MoveError;
 use crate::os::{memory, protect};
 use crate::pages::fresh::{self, Purpose};
 use crate::pages::seams::Seams;
@@ -199,21 +199,45 @@ pub(super) unsafe fn remap_fenced(address: usize, old: usize, new: usize) -> Opt
         if !charge(new - old) {
             return None;
         }
-        let moved = place(new, fence).filter(|&place| {
-            let moved = memory::remap_to(address, old, new, place);
-            if moved.is_err() {
-                Span::around(place, new).unmap();
-            }
-            moved.is_ok()
-        });
-        let Some(place) = moved else {
+        let Some(place) = place_for(address, old, new) else {
             limit::uncharge(new - old);
             return None;
         };
         take_down(address, old);
-        if options::prefault() {
-            memory::populate(place + old, new - old);
-        }
         Some(place)
     }
+}
+
+/// Moves the pages of a block to where it can be longer, between two fences. `None`: no
+/// memory, or it is more than one mapping to the kernel, and nothing has changed.
+///
+/// What is moved is not lengthened by the same call: that may fail after the kernel
+/// has unmapped what was at the new place, where another thread then maps something.
+///
+/// # Safety
+///
+/// As for [`remap_fenced`].
+unsafe fn place_for(address: usize, old: usize, new: usize) -> Option<usize> {
+    let fence = memory::page_size();
+    let place = place(new, fence)?;
+    // SAFETY: all of the place was mapped a moment ago, and nobody else has it.
+    let leave = |from: usize, to: usize| unsafe { give_up(from, to - from) };
+    let (start, behind, end) = (place - fence, place + old, place + new + fence);
+    if fresh::settle(behind, new - old, Purpose::Large(false)).is_err() {
+        // That part has gone already.
+        leave(start, behind);
+        leave(end - fence, end);
+        return None;
+    }
+    // SAFETY: as the caller promises, and the place is ours.
+    match unsafe { memory::remap_to(address, old, old, place) } {
+        Ok(()) => return Some(place),
+        Err(MoveError::Refused) => leave(start, end),
+        Err(MoveError::Split) => {
+            // What was to be replaced is gone, and may be another thread's by now.
+            leave(start, place);
+            leave(behind, end);
+        }
+    }
+    None
 }
