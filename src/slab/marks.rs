@@ -24,14 +24,15 @@
 //! threads that free a block at the very same moment both may be let through;
 //! then a later step of one finds the other's marks.
 
+mod look;
+mod remote;
+
 use core::num::NonZeroU64;
 
 use super::descriptor::{COUNTER, Slab};
 use super::kind::{Kind, State};
-use super::remote::Pushed;
-use crate::fatal::die;
 use crate::pages::PAGE;
-use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
+use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use crate::sync::folded;
 
 /// Blocks in a group: bits of a word.
@@ -179,13 +180,6 @@ impl Slab {
         &self.marks.0[..(self.carved().div_ceil(GROUP) as usize).min(GROUPS)]
     }
 
-    fn count(&self, of: impl Fn(&Group) -> u64) -> u32 {
-        self.groups()
-            .iter()
-            .map(|group| of(group).count_ones())
-            .sum()
-    }
-
     /// Forgets all blocks of a slab that is begun anew.
     pub(super) fn clear_marks(&self) {
         let groups = self.capacity().div_ceil(GROUP) as usize;
@@ -293,41 +287,6 @@ impl Slab {
         group.claimed.load(Ordering::Relaxed) & mask == 0
     }
 
-    /// The same by another thread.
-    ///
-    /// # Safety
-    ///
-    /// The mark is of one of the slab's blocks.
-    pub unsafe fn claim(&self, mark: Mark<'_>) -> bool {
-        let (group, mask) = (mark.group, mark.mask());
-        let is_live = group.live.load(Ordering::Relaxed) & mask != 0;
-        // Relaxed: the word alone matters. The fence pairs with that of the owner
-        // who looks at the end of the block while it is being cleared.
-        let is_claimed = is_live && group.claimed.fetch_or(mask, Ordering::Relaxed) & mask == 0;
-        fence(Ordering::Release);
-        is_claimed
-    }
-
-    /// Whether the owner has handed the block out, and not freed it.
-    #[inline(always)]
-    pub fn has_live(&self, mark: Mark<'_>) -> bool {
-        mark.is_in(mark.group.live.load(Ordering::Relaxed))
-    }
-
-    /// How the block of a mark stands.
-    pub fn standing(&self, mark: Mark<'_>) -> Standing {
-        let is_in = |word: &AtomicU64| mark.is_in(word.load(Ordering::Relaxed));
-        if is_in(&mark.group.claimed) {
-            Standing::Claimed
-        } else if is_in(&mark.group.live) {
-            Standing::Live
-        } else if is_in(&mark.group.free) {
-            Standing::Free
-        } else {
-            Standing::Waiting
-        }
-    }
-
     /// Ends the free of a block, by the slab's owner: it can be handed out again.
     /// Returns whether it was the last before the holder must look at the slab.
     /// `None`: nothing is done, as there are marks that [`Slab::disclaim`] must see.
@@ -352,84 +311,6 @@ impl Slab {
         compiler_fence(Ordering::Release);
         // SAFETY: the counter is the owner's, and so the calling thread's.
         Some(unsafe { folded::count_down::<COUNTER>(self.at()) })
-    }
-
-    /// Takes back the marks of a free that has begun as another thread's: the slab
-    /// has changed hands since. A block that is free, or in use, has been freed
-    /// twice.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Slab::make_free`].
-    pub unsafe fn disclaim(&self, block: usize) {
-        let mark = self.mark(block);
-        let (group, mask) = (mark.group, mark.mask());
-        let mut live = group.live.load(Ordering::Relaxed);
-        if mark.is_in(group.claimed.load(Ordering::Relaxed)) {
-            live &= !mask;
-            group.live.store(live, Ordering::Relaxed);
-            group.claimed.fetch_and(!mask, Ordering::Relaxed);
-        }
-        if mark.is_in(group.free.load(Ordering::Relaxed) | live) {
-            die("double free", block);
-        }
-    }
-
-    /// The same by another thread: the owner makes it free.
-    ///
-    /// # Safety
-    ///
-    /// The caller has begun the free of the block.
-    pub unsafe fn hand_back(&self, block: usize) -> Pushed {
-        let mark = self.mark(block);
-        let (group, mask) = (mark.group, mark.mask());
-        // A free that was begun as the owner's may end as another's: the slab
-        // has changed hands.
-        group.claimed.fetch_or(mask, Ordering::Relaxed);
-        // The count comes first: as soon as the last block is marked the slab may
-        // be given back, and the word be another slab's.
-        let pushed = self.remote.queue.count_one();
-        // Release pairs with the Acquire in `collect`: who hands the block out
-        // finds it as it was left.
-        if group.returned.fetch_or(mask, Ordering::Release) & mask != 0 {
-            die("double free", block);
-        }
-        if pushed != Pushed::Announce && self.remote.queue.is_full() {
-            // The holder has not seen the mark. What it does not expect, should
-            // the slab be another one, does no harm.
-            return self.remote.queue.count_one();
-        }
-        pushed
-    }
-
-    /// Makes the blocks free that other threads have handed back; returns how
-    /// many.
-    ///
-    /// # Safety
-    ///
-    /// The caller is the owner.
-    pub unsafe fn collect(&self) -> u32 {
-        self.remote.queue.take(0);
-        let mut count = 0;
-        for (number, group) in self.groups().iter().enumerate() {
-            if group.returned.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            // Acquire pairs with the Release in `hand_back`.
-            let returned = group.returned.swap(0, Ordering::Acquire);
-            let free = group.free.load(Ordering::Relaxed);
-            let twice = free & returned;
-            if twice != 0 {
-                let number = number as u32 * GROUP + twice.trailing_zeros();
-                die("double free", self.block_at(number));
-            }
-            let live = group.live.load(Ordering::Relaxed) & !returned;
-            group.live.store(live, Ordering::Relaxed);
-            group.claimed.fetch_and(!returned, Ordering::Relaxed);
-            self.stock(number as u32, returned);
-            count += returned.count_ones();
-        }
-        count
     }
 
     /// Cuts the next blocks and makes them free; there are no others. None is
@@ -461,94 +342,6 @@ impl Slab {
         let size = self.size();
         let page_end = (carved as usize * size + size).next_multiple_of(PAGE);
         group_end.min((page_end / size).max(carved as usize + 1) as u32)
-    }
-
-    /// A block that is free and has been handed back, too. The caller holds the
-    /// holder's lock.
-    #[cfg(any(test, debug_assertions))]
-    pub(super) fn find_returned_free(&self) -> Option<usize> {
-        self.find(|group| {
-            // In this order: only under the lock is made free what is returned.
-            let returned = group.returned.load(Ordering::Acquire);
-            returned & group.free.load(Ordering::Relaxed)
-        })
-    }
-
-    /// A block that is free and in use, too. Nobody is at the slab.
-    #[cfg(any(test, debug_assertions))]
-    pub(super) fn find_live_free(&self) -> Option<usize> {
-        self.find(|group| {
-            let used = group.live.load(Ordering::Relaxed) | group.claimed.load(Ordering::Relaxed);
-            used & group.free.load(Ordering::Relaxed)
-        })
-    }
-
-    #[cfg(any(test, debug_assertions))]
-    fn find(&self, of: impl Fn(&Group) -> u64) -> Option<usize> {
-        let groups = self.groups().iter().enumerate();
-        let mut found = groups.map(|(number, group)| (number as u32, of(group)));
-        let (number, bits) = found.find(|&(_, bits)| bits != 0)?;
-        Some(self.block_at(number * GROUP + bits.trailing_zeros()))
-    }
-
-    /// Marks a block as free, or not, for a test.
-    #[cfg(test)]
-    pub(super) fn poke_free(&self, block: usize) {
-        let mark = self.mark(block);
-        mark.group.free.fetch_xor(mark.mask(), Ordering::Relaxed);
-    }
-
-    /// Whether the groups with free blocks are those that are noted. Nobody is at
-    /// the slab.
-    #[cfg(any(test, debug_assertions))]
-    pub(super) fn knows_stocked_groups(&self) -> bool {
-        let known = self.line.stocked.get();
-        self.groups().iter().enumerate().all(|(number, group)| {
-            (group.free.load(Ordering::Relaxed) != 0) == (known >> number & 1 != 0)
-        })
-    }
-
-    /// How many of the slab's blocks can be handed out.
-    pub fn count_free(&self) -> Option<u32> {
-        Some(self.count(|group| group.free.load(Ordering::Relaxed)))
-    }
-
-    /// How many of the slab's blocks the program has.
-    pub fn count_live(&self) -> u32 {
-        self.count(|group| {
-            group.live.load(Ordering::Relaxed) & !group.claimed.load(Ordering::Relaxed)
-        })
-    }
-
-    /// Whether no block is in use, nor on its way back. Nobody takes one.
-    pub fn is_wholly_free(&self) -> bool {
-        // Acquire: who gives the slab back must see the blocks as they were left.
-        let free = self.count(|group| {
-            group.free.load(Ordering::Relaxed) | group.returned.load(Ordering::Acquire)
-        });
-        free == self.carved()
-    }
-
-    /// Whether the program has a block; the address is a block's.
-    #[inline]
-    pub fn is_live(&self, block: usize) -> bool {
-        let mark = self.mark(block);
-        self.standing(mark) == Standing::Live
-    }
-
-    /// Whether a block was never handed out since it was cut, as far as it can
-    /// be told without being the owner; the address is a block's.
-    pub fn is_untouched(&self, block: usize) -> bool {
-        let number = self.number_of(block);
-        let is_last = number / GROUP == self.carved().saturating_sub(1) / GROUP;
-        is_last && self.line.fresh.get() >> (number % GROUP) & 1 != 0
-    }
-
-    /// Makes the count of a current slab exact, as it must be before the slab
-    /// is listed.
-    pub fn recount(&self) {
-        let free = self.count_free().unwrap_or(0);
-        self.arm(self.carved() - free, 0);
     }
 
     /// Notes how many bytes were asked for of a run that is one block.

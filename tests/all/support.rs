@@ -13,7 +13,9 @@
 //! For a library that simulates longer OS pages, `BIFOLD_TEST_PAGE` says how long.
 
 mod build;
+mod deaths;
 mod directory;
+mod exceptions;
 mod runner;
 
 pub use build::{
@@ -21,14 +23,16 @@ pub use build::{
     hardened_program, is_hardened, library, library_for_valgrind, library_with_faults,
     library_with_pages, program_for_valgrind,
 };
+pub use deaths::{assert_dies, check_death};
 pub use directory::{OpenDirectory, set_mode};
+pub use exceptions::{simulated_pages, skips_on_long_pages};
 pub use runner::{limits_are_the_programs, machine_runs_the_library};
 
 use crate::measure::process::PAGE_VARIABLE;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -323,84 +327,10 @@ impl Output {
     }
 }
 
-/// How long the pages are that the library under test simulates, if it does.
-pub fn simulated_pages() -> Option<usize> {
-    let text = std::env::var(PAGE_VARIABLE).ok()?;
-    Some(text.parse().expect("bytes"))
-}
-
-/// Says why a test is skipped, where the library under test simulates longer
-/// pages. Returns whether it does.
-pub fn skips_on_long_pages(reason: &str) -> bool {
-    let skips = simulated_pages().is_some();
-    if skips {
-        println!("skipped: {reason}");
-    }
-    skips
-}
-
-/// What longer OS pages have another way, by the start of the child's name.
-const NOT_ON_LONG_PAGES: &[(&str, &str)] = &[
-    (
-        "policy_huge adaptive",
-        "nobody gets huge pages of 32 MiB and more unasked",
-    ),
-    (
-        "policy_purge another_thread_ticks",
-        "a parked slab keeps an OS page",
-    ),
-];
-
-/// What a hardened build has another way, by the start of the child's name.
-const NOT_HARDENED: &[(&str, &str)] = &[
-    ("api_longer one_block_of_each_size", APART),
-    ("api_reports malloc_trim_between", WHOLE),
-    ("policy_background all_files_are_closed", KEEPS),
-    ("policy_background gives_way", KEEPS),
-    ("policy_background idle", KEEPS),
-    ("policy_faults no_faults", FENCED),
-    ("policy_faults reserve_is_mapped", FENCED),
-    ("policy_faults untouched_slabs", TOUCHES),
-    ("policy_glibc longest_are_mapped", FENCED),
-    ("policy_glibc threshold", EXACT),
-    ("policy_huge adaptive", HUGE),
-    ("policy_huge always", HUGE),
-    ("policy_limits blocks_of", CANARY),
-    ("policy_limits one_size_after_another", CANARY),
-    ("policy_limits share_of_the_cgroup", KEEPS),
-    ("policy_limits threads_at_the_limit", CANARY),
-    ("policy_parts need_no_pages", FENCED),
-    ("policy_perturb ", ZERO),
-    ("policy_purge after_100_ms", KEEPS),
-    ("policy_purge another_thread_ticks", KEEPS),
-    ("policy_purge at_once", KEEPS),
-    ("policy_purge lazily", KEEPS),
-    ("policy_purge mixed_then", KEEPS),
-    ("proc_limits several_threads_at_the_limit", KEEPS),
-    ("proc_thread_local memory_stays_flat", KEEPS),
-];
-const WHOLE: &str = "trim takes no pages of slabs that stay";
-const APART: &str = "each size has slabs of its own";
-const KEEPS: &str = "blocks in quarantine keep their slabs";
-const FENCED: &str = "slabs, runs and mappings have a page behind them";
-const HUGE: &str = "a fence in each slab leaves no huge pages";
-const CANARY: &str = "there is a canary behind each block";
-const ZERO: &str = "freed blocks are zero";
-const TOUCHES: &str = "blocks are cut 64 at a time, and taken by chance";
-const EXACT: &str = "malloc_usable_size is what was asked for";
-
 /// Runs one case of a C program, which is silent and exits with 0 when all is
 /// well.
 pub fn run_case(program: &Program) {
-    let reason_in = |other: &[(&str, &'static str)]| {
-        let name = program.name();
-        let mut other = other.iter();
-        other
-            .find(|(case, _)| name.starts_with(case))
-            .map(|found| found.1)
-    };
-    let hardened = is_hardened().then(|| reason_in(NOT_HARDENED)).flatten();
-    let reason = hardened.or_else(|| simulated_pages().and_then(|_| reason_in(NOT_ON_LONG_PAGES)));
+    let reason = exceptions::reason_against(&program.name());
     if let Some(reason) = reason {
         return println!("skipped: {}: {reason}", program.name());
     }
@@ -457,57 +387,3 @@ macro_rules! cases {
     };
 }
 pub(crate) use cases;
-
-/// The child died of SIGABRT with exactly one line on standard error,
-/// `bifold: WHAT: 0xADDRESS`, where WHAT starts with one of those given.
-///
-/// A child that has written an address to standard output has died of that one.
-pub fn assert_dies(output: &Output, accepted: &[&str]) {
-    if let Err(complaint) = check_death(output, accepted) {
-        panic!("{complaint}");
-    }
-}
-
-/// What [`assert_dies`] would panic with, for tests of many children.
-pub fn check_death(output: &Output, accepted: &[&str]) -> Result<(), String> {
-    let told = output.stdout.trim().strip_prefix("0x");
-    let expected = told.and_then(|hex| usize::from_str_radix(hex, 16).ok());
-    let report = parse_report(&output.stderr);
-    let is_expected = report.is_some_and(|(what, address)| {
-        accepted.iter().any(|start| what.starts_with(start))
-            && expected.is_none_or(|expected| expected == address)
-    });
-    if is_expected && output.status.signal() == Some(SIGABRT) {
-        return Ok(());
-    }
-    Err(format!(
-        "expected SIGABRT and one of {accepted:?}\n{}",
-        output.describe()
-    ))
-}
-
-fn parse_report(stderr: &str) -> Option<(&str, usize)> {
-    let line = stderr.strip_suffix('\n')?;
-    if line.contains('\n') {
-        return None;
-    }
-    let (what, address) = line.strip_prefix("bifold: ")?.rsplit_once(": 0x")?;
-    Some((what, usize::from_str_radix(address, 16).ok()?))
-}
-
-#[test]
-fn a_report_is_one_line_of_three_parts() {
-    let good = "bifold: double free: 0x7f00\n";
-    assert_eq!(parse_report(good), Some(("double free", 0x7f00)));
-    for bad in [
-        "",
-        "bifold: double free: 0x7f00",
-        "bifold: double free: 7f00\n",
-        "bifold: double free\n",
-        "double free: 0x7f00\n",
-        "bifold: double free: 0x7f00\nbifold: double free: 0x7f00\n",
-        "noise\nbifold: double free: 0x7f00\n",
-    ] {
-        assert_eq!(parse_report(bad), None, "{bad:?}");
-    }
-}
