@@ -9,6 +9,7 @@
 //!  lookup      what an address is: which kind of block, or none
 //!  refill      a class has no block at hand: remote frees, carving, adoption,
 //!              a new slab
+//!  longer      a longer class's slab serves one that has none
 //!  settle      a slab's counter is zero: wake it up, count it, give it back
 //!  remote      free of a block that is not the thread's own
 //!  watched     free of a block whose contents must not stay

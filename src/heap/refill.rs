@@ -2,7 +2,7 @@
 //!
 //! What costs least comes first: blocks that other threads have freed in the
 //! current slab, blocks not cut yet in it, slabs that have woken up, slabs
-//! of dead threads, and last a new slab.
+//! of dead threads, blocks of a longer class, and last a new slab.
 
 use super::caller::{Caller, Fresh};
 use super::{GONE, Heap, Kind, SHARED, lock_shared, perturb, registry, report, request, tick};
