@@ -19,9 +19,10 @@ use crate::size_class::{CLASSES, SizeClass};
 const LEAST: usize = 128;
 /// The classes that may serve one of up to a page: their blocks are up to 28 % longer.
 const REACH: usize = 2;
-/// The classes that may serve a longer one. What is not asked for of theirs is mostly
-/// not touched, and yet half of a block always is: else realloc would move it.
-const FAR_REACH: usize = 7;
+/// The classes that may serve a longer one: their blocks are up to 63 % longer, but
+/// what is not asked for is mostly not touched. It must be less than double, or realloc
+/// to the same length would move the block.
+const FAR_REACH: usize = 4;
 
 impl Heap {
     /// A free block of one of the next longer classes, at hand in its current slab,
