@@ -65,12 +65,12 @@ pub fn allocate_multiple(size: usize, alignment: usize, caller: impl Caller) -> 
         mine().at_step((size + (GRAIN - 1)) >> GRAIN_SHIFT)
     };
     if !slab.size().is_multiple_of(alignment) {
-        return refill::refill_exact(size, alignment, caller);
+        return refill::refill_aligned(size, alignment, caller);
     }
     // SAFETY: as in `allocate`.
     match unsafe { slab.pop() } {
         Ok(block) => block,
-        Err(refused) if Slab::is_end(refused) => refill::refill_exact(size, alignment, caller),
+        Err(refused) if Slab::is_end(refused) => refill::refill_aligned(size, alignment, caller),
         Err(block) => lost_mark(block),
     }
 }

@@ -7,7 +7,7 @@
 use super::caller::{Caller, Fresh};
 use super::{GONE, Heap, Kind, SHARED, lock_shared, perturb, registry, report, request, tick};
 use crate::pages::{PAGE, fresh, guarded, zone};
-use crate::size_class::{SLAB_GUARD, STEP_MAX, SizeClass};
+use crate::size_class::{GRAIN, SLAB_GUARD, STEP_MAX, SizeClass};
 use crate::slab::{Slab, State};
 
 /// Bytes of a class that a thread gets from the shared heap before it has a
@@ -19,18 +19,15 @@ const STARTER_BYTES: usize = 1024;
 #[cold]
 #[inline(never)]
 pub(super) fn refill_small(size: usize, caller: impl Caller) -> *mut u8 {
-    match refill(SizeClass::for_medium(size.max(1)), false, caller) {
-        Some(fresh) => fresh.block,
-        None => caller.failed(size, 1),
-    }
+    refill_aligned(size, 1, caller)
 }
 
-/// [`refill_small`] of a multiple of an alignment, where no other block will do.
-#[cfg(not(feature = "hardened"))]
+/// [`refill_small`] of a multiple of an alignment. Above 16 the block must be one of
+/// just its class, whose blocks all lie so.
 #[cold]
-#[inline(never)]
-pub(super) fn refill_exact(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
-    match refill(SizeClass::for_medium(size), true, caller) {
+pub(super) fn refill_aligned(size: usize, alignment: usize, caller: impl Caller) -> *mut u8 {
+    let class = SizeClass::for_medium(size.max(1));
+    match refill(class, alignment > GRAIN, caller) {
         Some(fresh) => fresh.block,
         None => caller.failed(size, alignment),
     }
