@@ -64,7 +64,7 @@ pub fn allocate_multiple(size: usize, alignment: usize, caller: impl Caller) -> 
     } else {
         mine().at_step((size + (GRAIN - 1)) >> GRAIN_SHIFT)
     };
-    if !slab.size().is_multiple_of(alignment) {
+    if !has_multiples(slab, alignment) {
         return refill::refill_aligned(size, alignment, caller);
     }
     // SAFETY: as in `allocate`.
@@ -75,12 +75,21 @@ pub fn allocate_multiple(size: usize, alignment: usize, caller: impl Caller) -> 
     }
 }
 
+/// Whether all blocks of a slab lie at multiples of an alignment of up to a page, as
+/// the slab does. By a mask: that it is a power of two the compiler does not know, and
+/// would divide.
+#[inline(always)]
+fn has_multiples(slab: &Slab, alignment: usize) -> bool {
+    debug_assert!(alignment.is_power_of_two());
+    slab.size() & (alignment - 1) == 0
+}
+
 /// Allocates a block of a class at a multiple of an alignment that its size is a
 /// multiple of, with what is known of its contents.
 pub fn allocate_block(class: SizeClass, alignment: usize, caller: impl Caller) -> Option<Fresh> {
     let is_exact = alignment > GRAIN;
     let slab = mine().current(class);
-    if is_exact && !slab.size().is_multiple_of(alignment) {
+    if !has_multiples(slab, alignment) {
         return refill::refill(class, is_exact, caller);
     }
     // SAFETY: as in `allocate`.

@@ -17,9 +17,9 @@ use crate::size_class::{CLASSES, SizeClass};
 /// The shortest block instead of which there may be a longer one, in bytes. A slab
 /// of shorter ones is soon full.
 const LEAST: usize = 128;
-/// The classes that may serve one of up to a page: their blocks are up to 28 % longer.
+/// The classes that may serve one of up to a page: their blocks are up to 25 % longer.
 const REACH: usize = 2;
-/// The classes that may serve a longer one: their blocks are up to 63 % longer, but
+/// The classes that may serve a longer one: their blocks are up to 50 % longer, but
 /// what is not asked for is mostly not touched. It must be less than double, or realloc
 /// to the same length would move the block.
 const FAR_REACH: usize = 4;

@@ -108,7 +108,7 @@ impl Calls {
         }
     }
 
-    pub(super) fn realloc_in_heap(&mut self, number: usize, input: &mut Input<'_>) {
+    fn realloc_in_heap(&mut self, number: usize, input: &mut Input<'_>) {
         let mut old = self.live.take(input.below(BLOCKS));
         if let Some(other) = old.take_if(|old| old.heap != Some(number)) {
             self.live.put_back(other);
