@@ -12,7 +12,7 @@
 //! `BIFOLD_FAULT_AROUND=64K` (of slabs), `BIFOLD_PREFAULT=1` (of what is mapped),
 //! `BIFOLD_THP=always` (transparent huge pages), and `BIFOLD_HUGETLB_2M` (huge
 //! pages that root has set aside). By default a heap grows by huge pages once it
-//! has 32 MiB. Each is done three times, and the fastest one is shown; before each
+//! has 16 MiB. Each is done three times, and the fastest one is shown; before each
 //! another child touches as much memory, for a virtual machine's host to have it
 //! ready.
 //!

@@ -9,7 +9,7 @@
 //! pointers from block to block, one in each page and in random order: every
 //! step needs the translation of another page. That is done on bifold with
 //! `BIFOLD_THP=never`, `adaptive` (the default: huge pages for what the heap
-//! grows by once it has 32 MiB, all of it in use) and `always`, on the system's
+//! grows by once it has 16 MiB and they are touched) and `always`, on the system's
 //! malloc without and with its own setting for huge pages
 //! (`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), and on whatever is preloaded. The
 //! children take turns, and the best time of each counts. Before each, another

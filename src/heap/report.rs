@@ -121,10 +121,13 @@ impl Heap {
     fn hollow_free_blocks(&'static self) -> usize {
         let may_use_current = self.is_ours_under_lock();
         let mut purged = 0;
+        // The kernel would make a huge page whole again.
+        let has_pages = |slab: &Slab| {
+            let first = window::page_of(slab.start());
+            zone::lock().split(first, slab.end())
+        };
         let mut hollow = |slab: &'static Slab| {
-            // The kernel would make a huge page whole again.
-            let is_coarse = || zone::lock().is_coarse(window::page_of(slab.start()));
-            if slab.has_long_blocks() && !is_coarse() {
+            if slab.has_long_blocks() && has_pages(slab) {
                 purged += slab.hollow();
             }
         };

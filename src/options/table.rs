@@ -128,7 +128,7 @@ macro_rules! for_each_option {
                 "Mapped at the start; with it, requests up to 2M are runs unless `mmap_threshold` is set.";
             thp: Choice(HugePages::WORDS), HugePages = 0, 0..=3, thp(huge_pages),
                 "Transparent huge pages: `adaptive`, `always`, `system`, `never`.";
-            thp_from: Size, usize = 32 * M, 0..=ANY, thp_from(bytes),
+            thp_from: Size, usize = 16 * M, 0..=ANY, thp_from(bytes),
                 "With `adaptive`: from which size on a heap grows by huge pages.";
             hugetlb_2m: SizeOrShare, usize = 0, 0..=256 * G, hugetlb_2m(bytes),
                 "A pool of 2 MiB pages (hugetlbfs), taken at the start and used first.";

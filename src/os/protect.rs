@@ -282,8 +282,9 @@ pub unsafe fn renew(address: usize, length: usize) -> bool {
 }
 
 /// Finds out which OS pages of a range are in memory: the lowest bit of a byte
-/// for each, which is set, too, where the kernel does not say. See mincore(2).
-pub fn find_resident(address: usize, pages: &mut [u8]) {
+/// for each, which is set, too, where the kernel does not say; then it returns
+/// `false`. See mincore(2).
+pub fn find_resident(address: usize, pages: &mut [u8]) -> bool {
     let length = pages.len() * memory::page_size();
     let errno = process::errno();
     // SAFETY: the kernel writes a byte for each page of the range, and only looks
@@ -295,6 +296,7 @@ pub fn find_resident(address: usize, pages: &mut [u8]) {
         process::set_errno(errno);
         pages.fill(1);
     }
+    done == 0
 }
 
 /// The bytes that the process may lock (`RLIMIT_MEMLOCK`); `None`: any number,

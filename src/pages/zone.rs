@@ -1,17 +1,16 @@
 //! The zone: runs of pages for slabs and for requests too long for a slab.
 //!
 //! It joins the buddy system, which knows indices, with the window, which
-//! knows addresses. [`growth`] maps more, [`decay`] gives back, [`stretch`] cuts
+//! knows addresses. [`growth`] maps more, [`filled`] says in which pages, [`decay`] gives back, [`stretch`] cuts
 //! runs of odd lengths, [`slots`] has the descriptors' memory.
 
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod decay;
+mod filled;
 mod growth;
 mod slots;
 mod stretch;
-
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::buddy::{Backing, Buddy, MAX_ORDER, PageIndex, Run, UNIT_PAGES};
 use super::peak::RecentPeak;
@@ -86,6 +85,8 @@ pub struct Zone {
     used: RecentPeak,
     /// When [`Zone::tick`] was last called.
     last_tick: u64,
+    /// Pages that the heap has grown by as huge ones since it last grew by others.
+    unproven: usize,
     /// Pages purged since metadata was last looked through.
     purged: usize,
     /// Bytes charged to the limit.
@@ -109,24 +110,6 @@ impl Pool {
     }
 }
 
-/// Pages of slabs that have been cut to their end.
-static FILLED: AtomicUsize = AtomicUsize::new(0);
-
-/// Notes that a slab of so many pages has been cut to its end, or is given back
-/// after that.
-pub fn count_filled(pages: u32, added: bool) {
-    // Relaxed: it is a figure to go by.
-    if added {
-        FILLED.fetch_add(pages as usize, Ordering::Relaxed);
-    } else {
-        FILLED.fetch_sub(pages as usize, Ordering::Relaxed);
-    }
-}
-
-fn filled_pages() -> usize {
-    FILLED.load(Ordering::Relaxed)
-}
-
 static ZONE: Locked<Zone> = Locked::new(Zone {
     window: Window::none(),
     buddy: Buddy::unmapped(),
@@ -143,6 +126,7 @@ static ZONE: Locked<Zone> = Locked::new(Zone {
     taken: 0,
     used: RecentPeak::new(),
     last_tick: 0,
+    unproven: 0,
     purged: 0,
     charged: 0,
 });

@@ -9,9 +9,9 @@ use super::descriptor::Slab;
 use super::interior::bound_of;
 #[cfg(not(feature = "hardened"))]
 use super::list::{Block, end as end_of_list};
+use crate::pages::PAGE;
 #[cfg(not(feature = "hardened"))]
 use crate::pages::fresh;
-use crate::pages::{PAGE, zone};
 
 /// Bytes that are cut at a time of pages that were used before, if a page has but a
 /// block or two. Of shorter ones a thread may not want so many.
@@ -144,23 +144,7 @@ impl Slab {
         block as *mut u8
     }
 
-    /// Notes that the slab is begun anew or given back.
-    pub(super) fn count_unfilled(&self) {
-        if !self.can_carve() && self.is_touched() {
-            zone::count_filled(self.pages(), false);
-        }
-    }
-
-    /// Whether carving has written to all its pages: longer blocks are cut one by
-    /// one, without a touch, and the program may leave them so.
-    fn is_touched(&self) -> bool {
-        self.size() <= PAGE / 2
-    }
-
     pub(super) fn set_carved(&self, carved: u32) {
-        if carved == self.capacity() && self.is_touched() {
-            zone::count_filled(self.pages(), true);
-        }
         self.line.carved.store(carved, Ordering::Relaxed);
         let reciprocal = self.reciprocal.load(Ordering::Relaxed);
         let bound = bound_of(reciprocal, self.size(), carved);

@@ -268,7 +268,6 @@ impl Slab {
         let dirty = if kind.is_run() {
             pages
         } else {
-            self.count_unfilled();
             let cut = (self.carved() as usize * self.size()).div_ceil(PAGE);
             fresh::resident_with(cut).min(pages as usize) as u32
         };

@@ -183,7 +183,6 @@ mod slab {
             // What is in the purged pages is gone.
             self.clean.store(0, Ordering::Relaxed);
             let Some(taken) = taken else {
-                self.count_unfilled();
                 self.set_carved(0);
                 return;
             };

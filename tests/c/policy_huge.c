@@ -79,7 +79,7 @@ static void as_the_system_says(void) {
 static void adaptive_small_heap(void) {
     need_bifold();
     need_huge_pages();
-    hold(20 * MIB, of_56);
+    hold(12 * MIB, of_56);
     char *block = malloc(56);
     CHECK(!has_flag(block, "hg") && has_flag(block, "nh"));
     CHECK(smaps_kib("AnonHugePages", block) == 0);
@@ -110,6 +110,64 @@ static void adaptive_sparse_runs(void) {
     CHECK(!has_flag(block, "hg"));
     size_t more_kib = resident_kib() - before;
     CHECK_THAT(more_kib < 16 * KIB, "%zu KiB", more_kib);
+}
+
+static size_t of_20000(uint64_t *state) {
+    (void)state;
+    return 20000;
+}
+
+// Long blocks, too, if they are filled; but some units tell whether the next ones are.
+static void adaptive_filled_blocks(void) {
+    need_bifold();
+    need_huge_pages();
+    hold(200 * MIB, of_20000);
+    size_t huge = smaps_kib("AnonHugePages", NULL);
+    CHECK_THAT(huge > 100 * KIB, "%zu KiB in huge pages", huge);
+    size_t all = resident_kib();
+    CHECK_THAT(huge + 16 * KIB < all, "%zu of %zu KiB", huge, all);
+}
+
+// Takes blocks of 60,000 bytes, of which this much is touched; returns the last.
+static char *hold_touched(size_t bytes, size_t touched) {
+    char *block = NULL;
+    for (size_t sum = 0; sum < bytes; sum += 60000) {
+        block = malloc(60000);
+        CHECK(block);
+        memset(block, 1, touched);
+    }
+    return block;
+}
+
+// A program that has filled its blocks does so no more: after 32 MiB, and what it has
+// grown by at the time, it gets pages again.
+static void adaptive_sparse_later(void) {
+    need_bifold();
+    need_huge_pages();
+    hold(64 * MIB, of_20000);
+    size_t before = resident_kib();
+    char *block = hold_touched(400 * MIB, 1);
+    CHECK(!has_flag(block, "hg"));
+    size_t more_kib = resident_kib() - before;
+    CHECK_THAT(more_kib < 100 * KIB, "%zu KiB", more_kib);
+}
+
+// Huge pages would add a third.
+static void adaptive_partly_filled(void) {
+    need_bifold();
+    need_huge_pages();
+    CHECK(!has_flag(hold_touched(64 * MIB, 45000), "hg"));
+}
+
+static void adaptive_partly_filled_later(void) {
+    need_bifold();
+    need_huge_pages();
+    hold(64 * MIB, of_20000);
+    hold_touched(300 * MIB, 45000);
+    size_t huge = smaps_kib("AnonHugePages", NULL);
+    CHECK(!has_flag(hold_touched(300 * MIB, 45000), "hg"));
+    size_t later = smaps_kib("AnonHugePages", NULL);
+    CHECK_THAT(later == huge, "%zu KiB, and then %zu", huge, later);
 }
 
 // thp_from=1M.
@@ -184,6 +242,8 @@ static void goes_on_beyond_the_pool(void) {
 
 MAIN(CASE(never), CASE(always), CASE(as_the_system_says),
      CASE(adaptive_small_heap), CASE(adaptive_large_heap),
-     CASE(adaptive_sparse_runs), CASE(adaptive_from_1_mib),
+     CASE(adaptive_sparse_runs), CASE(adaptive_filled_blocks),
+     CASE(adaptive_sparse_later), CASE(adaptive_partly_filled),
+     CASE(adaptive_partly_filled_later), CASE(adaptive_from_1_mib),
      CASE(pool_is_used_first), CASE(calloc_is_zero_in_a_pool),
      CASE(goes_on_beyond_the_pool))

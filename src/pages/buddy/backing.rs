@@ -43,7 +43,8 @@ impl Buddy {
         }
     }
 
-    pub(super) fn set_unit_backing(&mut self, page: u32, backing: Backing) {
+    /// Notes what backs the unit of a page.
+    pub fn set_unit_backing(&mut self, page: u32, backing: Backing) {
         let was = self.backing(page);
         for (count, kind) in [
             (&mut self.split_units, Backing::Split),
@@ -61,7 +62,7 @@ impl Buddy {
     }
 
     /// What a unit is to be backed with when a run of it is given back.
-    pub(super) fn backing_without(&mut self, page: u32, order: usize) -> Backing {
+    pub fn backing_without(&mut self, page: u32, order: usize) -> Backing {
         match self.backing(page) {
             Backing::Huge if order < MAX_ORDER && self.split_units < MOST_SPLIT => Backing::Split,
             Backing::Split if order == MAX_ORDER => Backing::Huge,

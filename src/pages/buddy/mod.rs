@@ -148,6 +148,13 @@ impl Buddy {
         (self.free_pages, self.clean_pages)
     }
 
+    /// The pages of the unit of a page that are taken, a bit for each.
+    pub fn taken_in(&mut self, page: u32) -> [u64; (UNIT_PAGES / 64) as usize] {
+        self.unit((page / UNIT_PAGES) as usize)
+            .pages
+            .map(|free| !free)
+    }
+
     /// Gives a range of pages to the buddy system: new ones, or a run that is
     /// no longer used. Its first `dirty` pages may hold anything; the rest
     /// are known to read as zero.

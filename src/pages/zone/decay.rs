@@ -25,6 +25,13 @@ const PURGE_ORDER: usize = 4;
 /// The most shorter runs to purge at a time.
 const SHORT_MOST: usize = 512;
 
+/// Tells the kernel what a page's unit is to be backed with.
+fn advise(page: PageIndex, backing: Backing) {
+    let unit = PageIndex(page.0 / UNIT_PAGES * UNIT_PAGES);
+    let bytes = (UNIT_PAGES as usize) << PAGE_SHIFT;
+    memory::advise_huge(window::address_of(unit), bytes, backing == Backing::Huge);
+}
+
 impl Zone {
     /// Pages in runs.
     pub(super) fn used_pages(&self) -> usize {
@@ -123,10 +130,7 @@ impl Zone {
                 return true;
             }
             if let Some(backing) = backing {
-                let unit = PageIndex(first.0 / UNIT_PAGES * UNIT_PAGES);
-                let bytes = (UNIT_PAGES as usize) << PAGE_SHIFT;
-                let huge = backing == Backing::Huge;
-                memory::advise_huge(window::address_of(unit), bytes, huge);
+                advise(first, backing);
             }
             // SAFETY: the run is free, so its contents are dead, and the
             // zone's lock keeps it free.
@@ -136,6 +140,22 @@ impl Zone {
         self.purged = self.purged.saturating_add(purged);
         self.settle_charge();
         purged
+    }
+
+    /// Has the units of a range backed by pages, so that the kernel does not make huge
+    /// ones of them again when parts are purged. Returns whether they are: not where
+    /// too many units are so already.
+    pub fn split(&mut self, first: PageIndex, end: PageIndex) -> bool {
+        let mut units = first.0 / UNIT_PAGES..end.0.div_ceil(UNIT_PAGES);
+        units.all(|unit| {
+            let page = unit * UNIT_PAGES;
+            let backing = self.buddy.backing_without(page, 0);
+            if backing != self.buddy.backing(page) {
+                advise(PageIndex(page), backing);
+                self.buddy.set_unit_backing(page, backing);
+            }
+            backing != Backing::Huge
+        })
     }
 
     /// Purges every free run that is not clean, and metadata that describes

@@ -2,9 +2,9 @@
 
 use super::{
     Backing, FIRST_SPAN, LEAST_SPAN, LONGEST_SPAN, PAGE, PAGE_SHIFT, PageIndex, Pool, UNIT_PAGES,
-    Zone, filled_pages, window,
+    Zone, window,
 };
-use crate::options::{self, HugePages, Id};
+use crate::options::{self, Id};
 use crate::os::{memory, process};
 use crate::pages::fresh::{self, Purpose};
 use crate::text::Text;
@@ -25,7 +25,12 @@ impl Zone {
         // In whole units, an eighth of what there is: the number of system
         // calls stays logarithmic, the surplus small.
         let pad = (options::growth() >> PAGE_SHIFT).min(1 << 20) as u32;
-        let wanted = (self.mapped_pages as u32 / 8).clamp(pad, LONGEST_SPAN.max(pad));
+        let part = if self.is_to_be_proven() {
+            0
+        } else {
+            self.mapped_pages as u32 / 8
+        };
+        let wanted = part.clamp(pad, LONGEST_SPAN.max(pad));
         let wanted = (end + needed.max(wanted)).next_multiple_of(UNIT_PAGES) - end;
         self.map_span(wanted)
             .or_else(|| self.map_span(needed.next_multiple_of(LEAST_SPAN)))
@@ -112,6 +117,7 @@ impl Zone {
         if huge {
             self.buddy.set_backing(first, pages, Backing::Huge);
         }
+        self.note_grown(pages, huge);
         self.count_mapped(pages);
         self.buddy.give(first, pages, 0);
         Some(())
@@ -130,6 +136,7 @@ impl Zone {
         }
         let backing = if huge { Backing::Huge } else { Backing::Pages };
         self.buddy.fill_hole(unit, backing);
+        self.note_grown(UNIT_PAGES, huge);
         self.count_mapped(UNIT_PAGES);
         true
     }
@@ -137,23 +144,6 @@ impl Zone {
     fn count_mapped(&mut self, pages: u32) {
         self.mapped_pages += pages as usize;
         self.peak_pages = self.peak_pages.max(self.mapped_pages);
-    }
-
-    /// Whether what the heap grows by is to be huge pages: a small heap would
-    /// be blown up by them, and so would one of long blocks, which the program
-    /// may touch here and there, or of many slabs that have just been begun.
-    /// What has been cut from slabs to their end has been touched.
-    fn earns_huge_pages(&self) -> bool {
-        let used = self.used_pages();
-        match options::thp() {
-            HugePages::Always => true,
-            HugePages::Adaptive => {
-                fresh::are_huge_pages_short()
-                    && used >= options::thp_from() >> PAGE_SHIFT
-                    && filled_pages() >= used - used / 16
-            }
-            HugePages::System | HugePages::Never => false,
-        }
     }
 }
 

@@ -15,6 +15,10 @@ const TRANSPARENT: &[Case] = &[
     ("adaptive_small_heap", ""),
     ("adaptive_large_heap", ""),
     ("adaptive_sparse_runs", ""),
+    ("adaptive_filled_blocks", ""),
+    ("adaptive_sparse_later", ""),
+    ("adaptive_partly_filled", ""),
+    ("adaptive_partly_filled_later", ""),
     ("adaptive_from_1_mib", "BIFOLD_THP_FROM=1M"),
 ];
 
