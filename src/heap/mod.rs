@@ -150,8 +150,8 @@ pub struct Heap {
     /// Whether this is the first thread's heap, which has slabs of its own
     /// from the start.
     first: Cell<bool>,
-    /// Refills since somebody came by, of a busy program.
-    refills: AtomicU8,
+    /// Slow paths since the thread came by, of a busy program.
+    visits: AtomicU8,
 
     /// The next heap in the registry.
     next: AtomicPtr<Heap>,
@@ -226,7 +226,7 @@ impl Heap {
             lent: [const { Cell::new(0) }; CLASSES],
             parted: [const { Cell::new(0) }; CLASSES],
             first: Cell::new(false),
-            refills: AtomicU8::new(0),
+            visits: AtomicU8::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
             inbox: CachePadded::new(Inbox::new(!matches!(kind, Kind::Shared))),
             #[cfg(feature = "hardened")]

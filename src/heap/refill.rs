@@ -60,7 +60,7 @@ pub(super) fn refill(class: SizeClass, is_exact: bool, caller: impl Caller) -> O
     let fresh = attempt()
         .or_else(|| if report::reclaim() { attempt() } else { None })
         .or_else(|| fallback(class));
-    tick::poll_after_refill(heap);
+    tick::poll_now_and_then(heap);
     fresh
 }
 

@@ -35,34 +35,38 @@ const PARTING_PAUSE: u32 = 10;
 #[cold]
 #[inline(never)]
 pub(super) fn settle_own(block: *mut u8) {
-    look_at_slab_of(block);
-    tick::poll();
-}
-
-fn look_at_slab_of(block: *mut u8) {
     let heap = mine();
-    let _guard = heap.lock.lock();
-    // Another thread may have given the slab back since.
-    let Some(slab) = Slab::of(window::base(), block as usize) else {
-        return;
-    };
-    if slab.holder() != heap.id() || !slab.kind().is_slab() {
-        return;
-    }
-    match slab.state() {
-        State::Current if !heap.look_at_current(slab, block) => return,
-        State::Full => return heap.wake(slab),
-        #[cfg(not(feature = "hardened"))]
-        State::Parked => return,
-        State::Listed if !heap.is_listed_free(slab) => return,
-        State::Current | State::Listed => {}
-    }
-    if heap.give_back_if_free(slab) {
-        large::note_freed(block as usize);
+    match heap.look_at_slab_of(block) {
+        // A program that does little comes by with its current slabs alone.
+        Some(State::Current) | None => tick::poll(),
+        Some(_) => tick::poll_now_and_then(heap),
     }
 }
 
 impl Heap {
+    /// Does what is to be done about a slab whose counter is zero, and returns where
+    /// it stood. `None`: another thread has given it back since.
+    fn look_at_slab_of(&'static self, block: *mut u8) -> Option<State> {
+        let _guard = self.lock.lock();
+        let slab = Slab::of(window::base(), block as usize)
+            .filter(|slab| slab.holder() == self.id() && slab.kind().is_slab())?;
+        let state = slab.state();
+        let is_listed = match state {
+            State::Current => self.look_at_current(slab, block),
+            State::Listed => self.is_listed_free(slab),
+            State::Full => {
+                self.wake(slab);
+                false
+            }
+            #[cfg(not(feature = "hardened"))]
+            State::Parked => false,
+        };
+        if is_listed && self.give_back_if_free(slab) {
+            large::note_freed(block as usize);
+        }
+        Some(state)
+    }
+
     /// Counts the current slab's free blocks. If that is all of them, more
     /// than a page is in use and the class has not lost its slab a moment
     /// ago, the slab is listed, ready to be given back.

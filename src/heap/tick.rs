@@ -17,8 +17,8 @@ use crate::size_class::SizeClass;
 /// Frees until an idle program comes by, and the most until a busy one does.
 const LEAST_CAP: u32 = 1;
 const MOST_CAP: u32 = 64;
-/// Of how many refills of a busy program one comes by.
-const BUSY_REFILLS: u8 = 8;
+/// Of how many slow paths of a busy program one comes by.
+const BUSY_VISITS: u8 = 8;
 /// Milliseconds between two visits of a busy program, at most.
 const BUSY: u64 = 20;
 
@@ -53,15 +53,15 @@ pub(super) fn poll() {
     }
 }
 
-/// The same after a refill. Of those of a busy program one in [`BUSY_REFILLS`] does: to
-/// read the clock takes as long as a refill.
+/// The same after a slow path that comes with any use of the heap. Of those of a busy
+/// program one in [`BUSY_VISITS`] does: to read the clock takes as long as a refill.
 #[inline]
-pub(super) fn poll_after_refill(heap: &Heap) {
+pub(super) fn poll_now_and_then(heap: &Heap) {
     if due::is_pending() && CAP.load(Ordering::Relaxed) == MOST_CAP {
         // Relaxed: threads that share a heap may lose a count.
-        let refills = heap.refills.load(Ordering::Relaxed).wrapping_add(1);
-        heap.refills.store(refills, Ordering::Relaxed);
-        if !refills.is_multiple_of(BUSY_REFILLS) {
+        let visits = heap.visits.load(Ordering::Relaxed).wrapping_add(1);
+        heap.visits.store(visits, Ordering::Relaxed);
+        if !visits.is_multiple_of(BUSY_VISITS) {
             return;
         }
     }
