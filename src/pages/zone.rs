@@ -85,8 +85,7 @@ pub struct Zone {
     used: RecentPeak,
     /// When [`Zone::tick`] was last called.
     last_tick: u64,
-    /// Pages that the heap has grown by as huge ones since it last grew by others.
-    unproven: usize,
+    grown: filled::Grown,
     /// Pages purged since metadata was last looked through.
     purged: usize,
     /// Bytes charged to the limit.
@@ -126,7 +125,7 @@ static ZONE: Locked<Zone> = Locked::new(Zone {
     taken: 0,
     used: RecentPeak::new(),
     last_tick: 0,
-    unproven: 0,
+    grown: filled::Grown::nothing(),
     purged: 0,
     charged: 0,
 });

@@ -9,9 +9,8 @@ use super::descriptor::Slab;
 use super::interior::bound_of;
 #[cfg(not(feature = "hardened"))]
 use super::list::{Block, end as end_of_list};
-use crate::pages::PAGE;
 #[cfg(not(feature = "hardened"))]
-use crate::pages::fresh;
+use crate::pages::{PAGE, fresh};
 
 /// Bytes that are cut at a time of pages that were used before, if a page has but a
 /// block or two. Of shorter ones a thread may not want so many.

@@ -15,9 +15,47 @@ use crate::pages::fresh;
 
 /// How many units are looked at: a call for each, of some 2 us.
 const LOOKED_AT: usize = 8;
-/// For so many pages at least, 32 MiB, or for an eighth of what there is, a heap grows
-/// by huge ones before it is looked at what the program does with others.
+/// For so many pages at least, 32 MiB, a heap grows by huge ones before it is looked at
+/// what the program does with others.
 const TRUSTED: usize = 16 * UNIT_PAGES as usize;
+/// And for so many times what it grows by at least; and for an eighth of what there is.
+const TRUSTED_SPANS: usize = 16;
+
+/// What the heap has grown by.
+pub(super) struct Grown {
+    /// The last units in pages, the newest first.
+    units: [u32; LOOKED_AT],
+    /// Pages that it has grown by as huge ones since.
+    unproven: usize,
+}
+
+impl Grown {
+    /// In place of a unit.
+    const NONE: u32 = u32::MAX;
+
+    pub(super) const fn nothing() -> Self {
+        Self {
+            units: [Self::NONE; LOOKED_AT],
+            unproven: 0,
+        }
+    }
+
+    /// Notes a span.
+    pub(super) fn note(&mut self, first: PageIndex, pages: u32, huge: bool) {
+        if huge {
+            self.unproven += pages as usize;
+            return;
+        }
+        self.unproven = 0;
+        // A unit that is not whole yet is noted with the span that makes it so.
+        let end = (first.0 + pages) / UNIT_PAGES;
+        let start = (first.0 / UNIT_PAGES).max(end.saturating_sub(LOOKED_AT as u32));
+        for unit in start..end {
+            self.units.rotate_right(1);
+            self.units[0] = unit;
+        }
+    }
+}
 
 /// Pages that are taken, and of these the resident ones.
 #[derive(Clone, Copy, Default)]
@@ -47,35 +85,29 @@ impl Zone {
         }
     }
 
-    /// Whether the heap is to grow by a unit of pages, and no more.
+    /// Whether the heap is to grow by as few pages as it may, which are no huge ones.
     pub(super) fn is_to_be_proven(&self) -> bool {
-        let trusted = TRUSTED.max(self.mapped_pages / 8);
-        self.unproven >= trusted && options::thp() == HugePages::Adaptive
-    }
-
-    /// Notes what the heap has grown by.
-    pub(super) fn note_grown(&mut self, pages: u32, huge: bool) {
-        self.unproven = if huge {
-            self.unproven + pages as usize
-        } else {
-            0
-        };
+        let spans = TRUSTED_SPANS * (options::growth() >> PAGE_SHIFT);
+        let trusted = TRUSTED.max(spans).max(self.mapped_pages / 8);
+        self.grown.unproven >= trusted && options::thp() == HugePages::Adaptive
     }
 
     /// Whether the program has touched nearly all of what is taken in the last units
-    /// that are backed by pages, and these are enough to tell.
+    /// that the heap has grown by in pages, and these are enough to tell.
     fn is_filled(&mut self) -> bool {
-        // The window's last unit may not be whole.
-        let whole = window::pages() as u32 / UNIT_PAGES;
         // What runs are being cut from is taken, but nobody's yet.
         let stretch = self.stretch.first.0 / UNIT_PAGES;
-        let (mut units, mut all) = (0, Share::default());
-        for unit in (0..whole).rev().filter(|&unit| unit != stretch) {
-            if self.buddy.backing(unit * UNIT_PAGES) != Backing::Pages {
+        let mut all = Share::default();
+        let mut units = 0;
+        for unit in self.grown.units {
+            // It may have been unmapped, and mapped again as a huge page.
+            let is_of_pages =
+                |zone: &mut Self| zone.buddy.backing(unit * UNIT_PAGES) == Backing::Pages;
+            if unit == Grown::NONE || unit == stretch || !is_of_pages(self) {
                 continue;
             }
             let Some(share) = self.share_in(unit) else {
-                return false;
+                continue;
             };
             // The newest may have been begun a moment ago, but not be left so.
             if units == 0 && !share.is_at_least(1, 2) {
@@ -84,15 +116,12 @@ impl Zone {
             all.taken += share.taken;
             all.resident += share.resident;
             units += 1;
-            if units == LOOKED_AT {
-                break;
-            }
         }
         // One page in eight without memory bounds what huge ones add.
-        all.taken >= units as u32 * UNIT_PAGES / 2 && all.is_at_least(7, 8)
+        units > 0 && all.taken >= units * UNIT_PAGES / 2 && all.is_at_least(7, 8)
     }
 
-    /// What is taken in a unit; `None`: the kernel does not say.
+    /// What is taken in a unit; `None`: it is not mapped, or the kernel does not say.
     fn share_in(&mut self, unit: u32) -> Option<Share> {
         let first = unit * UNIT_PAGES;
         let mut pages = [0; UNIT_PAGES as usize];
@@ -107,5 +136,33 @@ impl Zone {
             taken: taken.into_iter().map(u64::count_ones).sum(),
             resident: resident.count() as u32,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_whole_units_in_pages_are_noted() {
+        let mut grown = Grown::nothing();
+        let mut note = |first, pages, huge| {
+            grown.note(PageIndex(first), pages, huge);
+            (grown.units, grown.unproven)
+        };
+        let none = [Grown::NONE; LOOKED_AT];
+        let with = |units: &[u32]| {
+            let mut all = none;
+            all[..units.len()].copy_from_slice(units);
+            all
+        };
+        assert_eq!(note(0, 256, false), (none, 0));
+        assert_eq!(note(256, 256, false), (with(&[0]), 0));
+        assert_eq!(note(512, 1024, false), (with(&[2, 1, 0]), 0));
+        assert_eq!(note(1536, 512, true), (with(&[2, 1, 0]), 512));
+        assert_eq!(note(2048, 1024, true), (with(&[2, 1, 0]), 1536));
+        assert_eq!(note(3072, 512, false), (with(&[6, 2, 1, 0]), 0));
+        let last = [106, 105, 104, 103, 102, 101, 100, 99];
+        assert_eq!(note(3584, 100 * 512, false), (last, 0));
     }
 }

@@ -117,7 +117,7 @@ impl Zone {
         if huge {
             self.buddy.set_backing(first, pages, Backing::Huge);
         }
-        self.note_grown(pages, huge);
+        self.grown.note(first, pages, huge);
         self.count_mapped(pages);
         self.buddy.give(first, pages, 0);
         Some(())
@@ -128,7 +128,8 @@ impl Zone {
         let Some(unit) = self.buddy.hole() else {
             return false;
         };
-        let address = window::address_of(PageIndex(unit as u32 * UNIT_PAGES));
+        let first = PageIndex(unit as u32 * UNIT_PAGES);
+        let address = window::address_of(first);
         let huge = self.earns_huge_pages();
         let bytes = (UNIT_PAGES as usize) << PAGE_SHIFT;
         if fresh::map_at(address, bytes, Purpose::Blocks(huge)).is_err() {
@@ -136,7 +137,7 @@ impl Zone {
         }
         let backing = if huge { Backing::Huge } else { Backing::Pages };
         self.buddy.fill_hole(unit, backing);
-        self.note_grown(UNIT_PAGES, huge);
+        self.grown.note(first, UNIT_PAGES, huge);
         self.count_mapped(UNIT_PAGES);
         true
     }
