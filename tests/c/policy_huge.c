@@ -170,6 +170,29 @@ static void adaptive_partly_filled_later(void) {
     CHECK_THAT(later == huge, "%zu KiB, and then %zu", huge, later);
 }
 
+// What trim takes out of a huge page stays out, as the kernel gets no more of them there.
+static void adaptive_split_by_trim(void) {
+    need_bifold();
+    need_huge_pages();
+    static char *blocks[8000];
+    for (size_t i = 0; i < COUNT(blocks); i++) {
+        blocks[i] = malloc(20000);
+        CHECK(blocks[i]);
+        memset(blocks[i], 1, 20000);
+    }
+    size_t full = resident_kib(), split = 0;
+    CHECK(smaps_kib("AnonHugePages", NULL) > 50 * KIB);
+    for (size_t i = 0; i < COUNT(blocks); i++)
+        if (i % 16)
+            free(blocks[i]);
+    CHECK(malloc_trim(0) == 1);
+    size_t left = resident_kib();
+    CHECK_THAT(left < full / 2, "%zu KiB of %zu left", left, full);
+    for (size_t i = 0; i < COUNT(blocks); i += 160)
+        split += has_flag(blocks[i], "nh");
+    CHECK_THAT(split == COUNT(blocks) / 160, "%zu blocks in pages", split);
+}
+
 // thp_from=1M.
 static void adaptive_from_1_mib(void) {
     need_bifold();
@@ -244,6 +267,7 @@ MAIN(CASE(never), CASE(always), CASE(as_the_system_says),
      CASE(adaptive_small_heap), CASE(adaptive_large_heap),
      CASE(adaptive_sparse_runs), CASE(adaptive_filled_blocks),
      CASE(adaptive_sparse_later), CASE(adaptive_partly_filled),
-     CASE(adaptive_partly_filled_later), CASE(adaptive_from_1_mib),
+     CASE(adaptive_partly_filled_later), CASE(adaptive_split_by_trim),
+     CASE(adaptive_from_1_mib),
      CASE(pool_is_used_first), CASE(calloc_is_zero_in_a_pool),
      CASE(goes_on_beyond_the_pool))

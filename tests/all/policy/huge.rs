@@ -19,6 +19,7 @@ const TRANSPARENT: &[Case] = &[
     ("adaptive_sparse_later", ""),
     ("adaptive_partly_filled", ""),
     ("adaptive_partly_filled_later", ""),
+    ("adaptive_split_by_trim", ""),
     ("adaptive_from_1_mib", "BIFOLD_THP_FROM=1M"),
 ];
 
