@@ -8,6 +8,8 @@
 //! grows, mincore(2) says which of what is taken in them is in memory. For that a
 //! heap of huge pages grows by a unit of pages now and then.
 
+use core::num::NonZeroU32;
+
 use super::{Backing, PAGE_SHIFT, PageIndex, UNIT_PAGES, Zone, window};
 use crate::options::{self, HugePages};
 use crate::os::protect;
@@ -23,19 +25,17 @@ const TRUSTED_SPANS: usize = 16;
 
 /// What the heap has grown by.
 pub(super) struct Grown {
-    /// The last units in pages, the newest first.
-    units: [u32; LOOKED_AT],
+    /// The last units in pages, the newest first, by their numbers and one: the zone
+    /// is a static of zeros, of which no page is written to without need.
+    units: [Option<NonZeroU32>; LOOKED_AT],
     /// Pages that it has grown by as huge ones since.
     unproven: usize,
 }
 
 impl Grown {
-    /// In place of a unit.
-    const NONE: u32 = u32::MAX;
-
     pub(super) const fn nothing() -> Self {
         Self {
-            units: [Self::NONE; LOOKED_AT],
+            units: [None; LOOKED_AT],
             unproven: 0,
         }
     }
@@ -52,7 +52,7 @@ impl Grown {
         let start = (first.0 / UNIT_PAGES).max(end.saturating_sub(LOOKED_AT as u32));
         for unit in start..end {
             self.units.rotate_right(1);
-            self.units[0] = unit;
+            self.units[0] = NonZeroU32::new(unit + 1);
         }
     }
 }
@@ -99,11 +99,10 @@ impl Zone {
         let stretch = self.stretch.first.0 / UNIT_PAGES;
         let mut all = Share::default();
         let mut units = 0;
-        for unit in self.grown.units {
+        for unit in self.grown.units.into_iter().flatten() {
+            let unit = unit.get() - 1;
             // It may have been unmapped, and mapped again as a huge page.
-            let is_of_pages =
-                |zone: &mut Self| zone.buddy.backing(unit * UNIT_PAGES) == Backing::Pages;
-            if unit == Grown::NONE || unit == stretch || !is_of_pages(self) {
+            if unit == stretch || self.buddy.backing(unit * UNIT_PAGES) != Backing::Pages {
                 continue;
             }
             let Some(share) = self.share_in(unit) else {
@@ -150,10 +149,12 @@ mod tests {
             grown.note(PageIndex(first), pages, huge);
             (grown.units, grown.unproven)
         };
-        let none = [Grown::NONE; LOOKED_AT];
+        let none = [None; LOOKED_AT];
         let with = |units: &[u32]| {
             let mut all = none;
-            all[..units.len()].copy_from_slice(units);
+            for (place, unit) in all.iter_mut().zip(units) {
+                *place = NonZeroU32::new(unit + 1);
+            }
             all
         };
         assert_eq!(note(0, 256, false), (none, 0));
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(note(1536, 512, true), (with(&[2, 1, 0]), 512));
         assert_eq!(note(2048, 1024, true), (with(&[2, 1, 0]), 1536));
         assert_eq!(note(3072, 512, false), (with(&[6, 2, 1, 0]), 0));
-        let last = [106, 105, 104, 103, 102, 101, 100, 99];
+        let last = with(&[106, 105, 104, 103, 102, 101, 100, 99]);
         assert_eq!(note(3584, 100 * 512, false), (last, 0));
     }
 }
