@@ -8,16 +8,16 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::measure::callgrind::{self, PATTERNS, Pattern};
+use crate::measure::callgrind::{self, PATTERNS};
 use crate::measure::listing::Listing;
 use crate::measure::workspace;
 use crate::rig::{assert_met, rig};
 use crate::support;
 
-/// By how much a pattern's figure may exceed the recorded one: the slow paths
-/// go by the clock now and then, and on a busy machine valgrind is slow. A path
-/// is what it is.
-const TOLERANCE: f64 = 2.5;
+/// By how much a pattern's figure may exceed the recorded one: where two threads
+/// run, each may find what the other has done a little earlier or later. A path is
+/// what it is.
+const TOLERANCE: f64 = 0.5;
 
 fn tolerance(row: &str) -> f64 {
     if row.starts_with("path of ") {
@@ -52,9 +52,9 @@ fn the_fast_paths_take_no_more_instructions_than_recorded() {
     let recorded = parse_rows(&golden);
     if callgrind::is_available() {
         rows.extend(PATTERNS.iter().map(|pattern| {
-            let row = recorded.iter().find(|(name, _)| name == pattern.name);
-            let enough = row.map_or(f64::INFINITY, |(name, figure)| figure + tolerance(name));
-            (pattern.name.to_owned(), least(pattern, enough))
+            let count = callgrind::count(&rig(), pattern);
+            let count = count.unwrap_or_else(|failure| panic!("{failure}"));
+            (pattern.name.to_owned(), count)
         }));
     } else {
         println!("skipped: valgrind not installed");
@@ -73,20 +73,6 @@ fn the_fast_paths_take_no_more_instructions_than_recorded() {
         "more instructions than recorded (BIFOLD_BLESS=1 records these):\n{}",
         worse.join("\n")
     );
-}
-
-/// A pattern's count, or the least of three if it is not low `enough`: on a busy
-/// machine more of the clock's ticks, at which slabs part, fall into a run.
-fn least(pattern: &Pattern, enough: f64) -> f64 {
-    let mut least = f64::INFINITY;
-    for _ in 0..3 {
-        let count = callgrind::count(&rig(), pattern).unwrap_or_else(|failure| panic!("{failure}"));
-        least = least.min(count);
-        if least <= enough {
-            break;
-        }
-    }
-    least
 }
 
 #[test]
@@ -155,10 +141,10 @@ fn only_a_worse_figure_is_reported() {
     let row = |name: &str, figure| (name.to_owned(), figure);
     let none: [String; 0] = [];
     assert_eq!(
-        excess(&[row("pair", 52.4), row("small", 10.0)], &golden),
+        excess(&[row("pair", 50.4), row("small", 10.0)], &golden),
         none
     );
-    assert_eq!(excess(&[row("pair", 52.6)], &golden).len(), 1);
+    assert_eq!(excess(&[row("pair", 50.6)], &golden).len(), 1);
     assert_eq!(excess(&[row("new", 1.0)], &golden).len(), 1);
     assert_eq!(parse_rows(&format_rows(&golden)), golden);
 }
