@@ -95,18 +95,24 @@ static void adaptive_large_heap(void) {
     CHECK_THAT(huge > 100 * KIB, "%zu KiB in huge pages", huge);
 }
 
+// Takes blocks of some length, of which this much is touched; returns the last.
+static char *hold_touched(size_t bytes, size_t length, size_t touched) {
+    char *block = NULL;
+    for (size_t sum = 0; sum < bytes; sum += length) {
+        block = malloc(length);
+        CHECK(block);
+        memset(block, 1, touched);
+    }
+    return block;
+}
+
 // Two pages of each are touched, which is no reason for two MiB.
 static void adaptive_sparse_runs(void) {
     need_bifold();
     need_huge_pages();
     CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1);
-    char *block = NULL;
     size_t before = resident_kib();
-    for (size_t sum = 0; sum < 200 * MIB; sum += 200 * KIB) {
-        block = malloc(200 * KIB);
-        CHECK(block);
-        block[0] = block[100 * KIB] = 1;
-    }
+    char *block = hold_touched(200 * MIB, 200 * KIB, 8 * KIB);
     CHECK(!has_flag(block, "hg"));
     size_t more_kib = resident_kib() - before;
     CHECK_THAT(more_kib < 16 * KIB, "%zu KiB", more_kib);
@@ -128,17 +134,6 @@ static void adaptive_filled_blocks(void) {
     CHECK_THAT(huge + 16 * KIB < all, "%zu of %zu KiB", huge, all);
 }
 
-// Takes blocks of 60,000 bytes, of which this much is touched; returns the last.
-static char *hold_touched(size_t bytes, size_t touched) {
-    char *block = NULL;
-    for (size_t sum = 0; sum < bytes; sum += 60000) {
-        block = malloc(60000);
-        CHECK(block);
-        memset(block, 1, touched);
-    }
-    return block;
-}
-
 // A program that has filled its blocks does so no more: after 32 MiB, and what it has
 // grown by at the time, it gets pages again.
 static void adaptive_sparse_later(void) {
@@ -146,7 +141,7 @@ static void adaptive_sparse_later(void) {
     need_huge_pages();
     hold(64 * MIB, of_20000);
     size_t before = resident_kib();
-    char *block = hold_touched(400 * MIB, 1);
+    char *block = hold_touched(400 * MIB, 60000, 1);
     CHECK(!has_flag(block, "hg"));
     size_t more_kib = resident_kib() - before;
     CHECK_THAT(more_kib < 64 * KIB, "%zu KiB", more_kib);
@@ -156,16 +151,16 @@ static void adaptive_sparse_later(void) {
 static void adaptive_partly_filled(void) {
     need_bifold();
     need_huge_pages();
-    CHECK(!has_flag(hold_touched(64 * MIB, 45000), "hg"));
+    CHECK(!has_flag(hold_touched(64 * MIB, 60000, 45000), "hg"));
 }
 
 static void adaptive_partly_filled_later(void) {
     need_bifold();
     need_huge_pages();
     hold(64 * MIB, of_20000);
-    hold_touched(300 * MIB, 45000);
+    hold_touched(300 * MIB, 60000, 45000);
     size_t huge = smaps_kib("AnonHugePages", NULL);
-    CHECK(!has_flag(hold_touched(300 * MIB, 45000), "hg"));
+    CHECK(!has_flag(hold_touched(300 * MIB, 60000, 45000), "hg"));
     size_t later = smaps_kib("AnonHugePages", NULL);
     CHECK_THAT(later == huge, "%zu KiB, and then %zu", huge, later);
 }

@@ -44,7 +44,7 @@ impl Buddy {
     }
 
     /// Notes what backs the unit of a page.
-    pub fn set_unit_backing(&mut self, page: u32, backing: Backing) {
+    pub(super) fn set_unit_backing(&mut self, page: u32, backing: Backing) {
         let was = self.backing(page);
         for (count, kind) in [
             (&mut self.split_units, Backing::Split),
@@ -61,8 +61,20 @@ impl Buddy {
         self.coarse_units > 0
     }
 
+    /// Splits the unit of a page, of which some is to be given back though no run of it
+    /// is free, if it is coarse. `advise` has the kernel do so. Returns whether the unit
+    /// is backed by pages: not where too many are split already.
+    pub fn split(&mut self, page: u32, advise: impl FnOnce(Backing)) -> bool {
+        let backing = self.backing_without(page, 0);
+        if backing != self.backing(page) {
+            advise(backing);
+            self.set_unit_backing(page, backing);
+        }
+        backing != Backing::Huge
+    }
+
     /// What a unit is to be backed with when a run of it is given back.
-    pub fn backing_without(&mut self, page: u32, order: usize) -> Backing {
+    pub(super) fn backing_without(&mut self, page: u32, order: usize) -> Backing {
         match self.backing(page) {
             Backing::Huge if order < MAX_ORDER && self.split_units < MOST_SPLIT => Backing::Split,
             Backing::Split if order == MAX_ORDER => Backing::Huge,

@@ -149,12 +149,8 @@ impl Zone {
         let mut units = first.0 / UNIT_PAGES..end.0.div_ceil(UNIT_PAGES);
         units.all(|unit| {
             let page = unit * UNIT_PAGES;
-            let backing = self.buddy.backing_without(page, 0);
-            if backing != self.buddy.backing(page) {
-                advise(PageIndex(page), backing);
-                self.buddy.set_unit_backing(page, backing);
-            }
-            backing != Backing::Huge
+            let advise = |backing| advise(PageIndex(page), backing);
+            self.buddy.split(page, advise)
         })
     }
 
