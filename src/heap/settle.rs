@@ -67,11 +67,16 @@ impl Heap {
         Some(state)
     }
 
-    /// Counts the current slab's free blocks. If that is all of them, more
-    /// than a page is in use and the class has not lost its slab a moment
-    /// ago, the slab is listed, ready to be given back.
+    /// Counts the current slab's free blocks, unless some are plainly live. If that is
+    /// all of them, more than a page is in use and the class has not lost its slab a
+    /// moment ago, the slab is listed, ready to be given back.
     fn look_at_current(&'static self, slab: &'static Slab, block: *mut u8) -> bool {
         if slab.rearm_current(tick::cap()) {
+            return false;
+        }
+        #[cfg(not(feature = "hardened"))]
+        if let Some(live) = slab.guess_live() {
+            self.look_again(slab, live);
             return false;
         }
         // The calling thread is the owner, so nobody changes the list.
@@ -86,9 +91,14 @@ impl Heap {
             self.list(slab);
             return true;
         }
+        self.look_again(slab, live);
+        false
+    }
+
+    /// Leaves a current slab in which so many blocks are live as it is.
+    fn look_again(&self, slab: &Slab, live: u32) {
         slab.tries().set((slab.tries().get() + 1).min(20));
         slab.arm_current(live.max(slab.pause()), tick::cap());
-        false
     }
 
     /// Whether the class may lose its current slab, or its only other one. A

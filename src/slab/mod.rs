@@ -36,6 +36,8 @@ mod interior;
 mod kind;
 #[cfg(not(any(loom, feature = "hardened")))]
 mod list;
+#[cfg(not(any(loom, feature = "hardened")))]
+mod look;
 #[cfg(all(feature = "hardened", not(loom)))]
 mod marks;
 #[cfg(all(test, loom))]

@@ -187,6 +187,11 @@ impl Model {
         assert_eq!(slab.check_lists(), Ok(self.local.len() as u32));
         assert_eq!(slab.count_free(), Some(self.local.len() as u32));
         assert_eq!(slab.remote().count() as usize, self.remote.len());
+        // Blocks that are handed out have been written to: none looks like a free one.
+        let guess = slab.guess_live();
+        assert!(guess.is_none_or(|live| 0 < live && !self.out.is_empty()));
+        let is_full = self.out.len() == self.carved && self.carved >= 32;
+        assert!(guess.is_some() || !is_full || !cfg!(feature = "checks"));
         assert_eq!(
             self.out.len() + self.local.len() + self.remote.len(),
             self.carved
