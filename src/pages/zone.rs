@@ -251,6 +251,10 @@ impl Zone {
 
     /// Takes back what is charged for memory that is clean again.
     fn settle_charge(&mut self) {
+        if self.charged == 0 {
+            // Without a limit nothing ever is.
+            return;
+        }
         let less = self.charged.saturating_sub(self.committed());
         if less > 0 {
             limit::uncharge(less);

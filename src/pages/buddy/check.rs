@@ -1,6 +1,6 @@
 //! The check: whether bits, tree and counters agree.
 
-use super::tree::kind_of;
+use super::tree::{KINDS, kind_of};
 use super::unit::{State, bit_of};
 use super::{Buddy, FAN, MAX_ORDER, ORDERS, UNIT_PAGES};
 
@@ -29,7 +29,10 @@ impl Buddy {
             free += seen.free;
             clean += seen.clean;
         }
-        (free, clean) == (self.free_pages, self.clean_pages)
+        let is_present = |kind: usize| self.top.iter().any(|top| top.mask[kind] != 0);
+        let present = (0..KINDS).filter(|&kind| is_present(kind));
+        let present = present.fold(0, |kinds, kind| kinds | 1 << kind);
+        (free, clean, present) == (self.free_pages, self.clean_pages, self.present)
     }
 
     /// Turns a bit of a unit over, for a test; the other call undoes it.

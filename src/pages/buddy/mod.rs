@@ -41,7 +41,7 @@ use core::mem;
 use core::ops::Range;
 use core::ptr;
 
-use tree::{HOLE, kind_of};
+use tree::{HOLE, kind_of, parts_of};
 use unit::{State, words_of};
 
 pub use backing::Backing;
@@ -96,6 +96,8 @@ pub struct Buddy {
     grain: usize,
     split_units: usize,
     coarse_units: usize,
+    /// The kinds that any unit has, a bit for each.
+    present: u32,
     top: [Node; 2],
     level2: [Node; FAN * 2],
 }
@@ -121,6 +123,7 @@ impl Buddy {
             grain: 0,
             split_units: 0,
             coarse_units: 0,
+            present: 0,
         }
     }
 
@@ -184,13 +187,10 @@ impl Buddy {
     pub fn take(&mut self, pages: u32, alignment: u32, most: usize) -> Option<Run> {
         debug_assert!(pages >= 1 && alignment.is_power_of_two());
         let order = order_for(pages.max(alignment));
-        let (mut found, unit, state) = [State::Dirty, State::Clean]
-            .into_iter()
-            .flat_map(|state| (order..=most).map(move |order| (order, state)))
-            .find_map(|(order, state)| {
-                let unit = self.find(kind_of(state, order))?;
-                Some((order, unit, state))
-            })?;
+        // Dirty before clean, and of each the shortest that will do.
+        let kind = self.first_kind(order..=most)?;
+        let (state, mut found) = parts_of(kind);
+        let unit = self.find(kind)?;
         let (range, mask) = words_of(found);
         let words = &self.unit(unit).free[state as usize];
         let word = range.clone().find(|&i| words[i] & mask != 0)?;

@@ -1,7 +1,8 @@
 //! The tree: which units have a free run of a kind, and which are holes.
 //!
 //! Three levels of bits, 64 to a node. A bit is set as long as there is one
-//! set below it, so that the lowest unit is found by three bit scans.
+//! set below it, so that the lowest unit is found by three bit scans; one word
+//! above all says of which kinds there are any.
 
 use core::ops::RangeInclusive;
 
@@ -9,7 +10,7 @@ use super::unit::State;
 use super::{Buddy, FAN, MAX_UNITS, ORDERS};
 
 /// Places in a node's masks: an order in a state each, then the holes.
-const KINDS: usize = 2 * ORDERS + 1;
+pub(super) const KINDS: usize = 2 * ORDERS + 1;
 /// Units that are not mapped at present.
 pub(super) const HOLE: usize = 2 * ORDERS;
 
@@ -26,6 +27,14 @@ impl Node {
 /// The place of a state and an order in a node's masks.
 pub(super) fn kind_of(state: State, order: usize) -> usize {
     state as usize * ORDERS + order
+}
+
+/// The state and the order of a kind.
+pub(super) fn parts_of(kind: usize) -> (State, usize) {
+    match kind.checked_sub(ORDERS) {
+        None => (State::Dirty, kind),
+        Some(order) => (State::Clean, order),
+    }
 }
 
 impl Buddy {
@@ -47,6 +56,7 @@ impl Buddy {
         self.level2[parent / FAN].mask[kind] |= 1 << (parent % FAN);
         let parent = parent / FAN;
         self.top[parent / FAN].mask[kind] |= 1 << (parent % FAN);
+        self.present |= 1 << kind;
     }
 
     /// Notes that a unit has no run of this kind.
@@ -64,6 +74,16 @@ impl Buddy {
         }
         let parent = parent / FAN;
         self.top[parent / FAN].mask[kind] &= !(1 << (parent % FAN));
+        if self.top.iter().all(|top| top.mask[kind] == 0) {
+            self.present &= !(1 << kind);
+        }
+    }
+
+    /// The first kind of run that there is among these orders.
+    pub(super) fn first_kind(&self, orders: RangeInclusive<usize>) -> Option<usize> {
+        let orders = ((2 << orders.end()) - 1) & (u32::MAX << orders.start());
+        let kinds = self.present & (orders | orders << ORDERS);
+        (kinds != 0).then(|| kinds.trailing_zeros() as usize)
     }
 
     /// The lowest unit that has a run of this kind.
