@@ -257,10 +257,14 @@ impl Buddy {
     /// of pages' bits.
     #[inline]
     fn page_bits(&mut self, first: u32, pages: u32, mut each: impl FnMut(&mut Unit, usize, u64)) {
-        if pages == 1 {
-            // By far the most frequent.
-            let unit = self.unit((first / UNIT_PAGES) as usize);
-            return each(unit, (first % UNIT_PAGES / 64) as usize, 1 << (first % 64));
+        if first % 64 + pages <= 64 {
+            // By far the most frequent: one word has them all.
+            if pages > 0 {
+                let mask = (u64::MAX >> (64 - pages)) << (first % 64);
+                let unit = self.unit((first / UNIT_PAGES) as usize);
+                each(unit, (first % UNIT_PAGES / 64) as usize, mask);
+            }
+            return;
         }
         let (mut page, end) = (first, first + pages);
         while page < end {
