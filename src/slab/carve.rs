@@ -42,10 +42,17 @@ impl Slab {
     /// that end within the step.
     #[cfg(not(feature = "hardened"))]
     fn next_carved(&self) -> u32 {
-        let (size, carved) = (self.size(), self.carved());
         if self.is_next_alone() {
-            return carved + 1;
+            self.carved() + 1
+        } else {
+            self.carved_by_step()
         }
+    }
+
+    /// The same of blocks that are not cut alone.
+    #[cfg(not(feature = "hardened"))]
+    fn carved_by_step(&self) -> u32 {
+        let (size, carved) = (self.size(), self.carved());
         let offset = carved as usize * size;
         let step_end = (offset + size).next_multiple_of(self.step());
         let blocks = (step_end - offset) / size;
@@ -96,7 +103,7 @@ impl Slab {
     #[cfg(not(feature = "hardened"))]
     unsafe fn carve(&self) {
         let (size, carved) = (self.size(), self.carved());
-        let end = self.next_carved();
+        let end = self.carved_by_step();
         let mut address = self.start() + carved as usize * size;
         let last = self.start() + (end as usize - 1) * size;
         self.line
